@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+TESTS += tests/runner/runner.sh tests/runner/setup.sh
