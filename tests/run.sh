@@ -30,7 +30,8 @@ if [ "${1-}" = --one ]; then
 fi
 
 usage() {
-    echo "run.sh: $1; usage: run.sh [--log DIR] [--jobs N] [--timeout S] PROGRAM... [-- LATER...]" >&2
+    echo "run.sh: $1" >&2
+    echo "usage: run.sh [--log DIR] [--jobs N] [--timeout SECONDS] PROGRAM... [-- LATER...]" >&2
     exit 2
 }
 

@@ -21,10 +21,16 @@ fake apt-get "echo \"apt-get \$*\" >>$dir/calls
 for a; do last=\$a; done
 case \" \$* \" in
     *' update '*) [ -e $dir/down ] || rm -f $dir/stale ;;
-    *) if [ -e $dir/stale ]; then echo 'E: no candidate'; exit 100; fi; echo \$last >>$dir/installed ;;
+    *)
+        if [ -e $dir/stale ]; then echo 'E: no candidate'; exit 100; fi
+        echo \$last >>$dir/installed
+        ;;
 esac"
 fake id "cat $dir/uid"
-fake sudo "[ -e $dir/nosudo ] && exit 1; [ \"\$1\" = -n ] && shift; echo \"sudo \$*\" >>$dir/calls; exec \"\$@\""
+fake sudo "[ -e $dir/nosudo ] && exit 1
+[ \"\$1\" = -n ] && shift
+echo \"sudo \$*\" >>$dir/calls
+exec \"\$@\""
 
 setup() {
     : >"$dir/calls"
