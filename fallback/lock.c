@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "fallback/lock.h"
+
+#include <sched.h>
+
+#include "probes/step.h"
+
+_Static_assert(sizeof(struct elision_fallback) == 192, "size is part of the ABI");
+_Static_assert(offsetof(struct elision_fallback, waiters) == 64, "the word is alone on its line");
+
+/* How a waiter learns its fate. */
+enum waiter_state {
+    WAITER_WAITING = 0, /* in the queue; may sleep */
+    WAITER_WOKEN = 1,   /* a locker: still in the queue, may try; a watcher: out of it */
+    WAITER_HANDED = 2,  /* a locker: out of the queue and holds the lock */
+};
+
+/* Lives on the waiter's stack while in the queue; all but state under queue_lock. */
+struct elision_fallback_waiter_ {
+    struct elision_fallback_waiter_ *next;
+    _Atomic uint32_t state; /* enum waiter_state; written under queue_lock, read by its owner */
+    uint32_t id;            /* of a locker; 0: a watcher */
+};
+
+/* Guess: about 2 microseconds of spinning on CPUs where a pause takes 40 to 140 cycles. */
+uint32_t elision_fallback_spins_ = 40;
+uint32_t elision_fallback_passes_ = 1000;
+
+/* Counts forks on the way from the first process to this one. A queue last locked in an older
+ * generation belongs to threads that do not exist here. */
+static _Atomic uint32_t generation;
+
+/* A waiter whose heavy fence was refused sleeps no longer than this, so a missed release costs a
+ * delay and no more. */
+#define UNFENCED_SLEEP_NS 1000000u
+
+void
+elision_fallback_forked_(void)
+{
+    atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
+}
+
+/* The queue lock is held for a few dozen instructions and never across a sleep. */
+static void
+queue_enter(struct elision_fallback *lock)
+{
+    uint32_t now = atomic_load_explicit(&generation, memory_order_relaxed) << 1;
+
+    for (unsigned round = 0;; round++) {
+        uint32_t seen = atomic_load_explicit(&lock->queue_lock, memory_order_relaxed);
+        bool stale = (seen & ~1u) != now;
+        if (stale || (seen & 1u) == 0) {
+            /* [F.QA] pairs with [F.QR]: the queue's fields are seen as last left. */
+            if (atomic_compare_exchange_weak_explicit(&lock->queue_lock, &seen, now | 1u,
+                                                      memory_order_acquire,
+                                                      memory_order_relaxed)) {
+                if (stale) {
+                    lock->head = NULL;
+                    lock->passes = 0;
+                    lock->published = 0;
+                    lock->epoch++;
+                    atomic_store_explicit(&lock->waiters, 0, memory_order_relaxed);
+                    atomic_store_explicit(&lock->handover, 0, memory_order_relaxed);
+                }
+                return;
+            }
+        }
+        if (round < 64) {
+            elision_park_pause_();
+        } else {
+            sched_yield();
+        }
+    }
+}
+
+static void
+queue_leave(struct elision_fallback *lock)
+{
+    uint32_t now = atomic_load_explicit(&lock->queue_lock, memory_order_relaxed);
+
+    /* [F.QR] pairs with [F.QA]. */
+    atomic_store_explicit(&lock->queue_lock, now & ~1u, memory_order_release);
+}
+
+/* Under queue_lock. */
+static void
+queue_append(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
+{
+    waiter->next = NULL;
+    if (lock->head == NULL) {
+        lock->head = waiter;
+        lock->passes = 0;
+    } else {
+        lock->tail->next = waiter;
+    }
+    lock->tail = waiter;
+    uint32_t waiters = atomic_load_explicit(&lock->waiters, memory_order_relaxed);
+    atomic_store_explicit(&lock->waiters, waiters + 1, memory_order_relaxed);
+}
+
+/* Under queue_lock. Does nothing for a waiter that is not in the queue. */
+static void
+queue_remove(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
+{
+    struct elision_fallback_waiter_ *before = NULL;
+
+    for (struct elision_fallback_waiter_ *at = lock->head; at != waiter; at = at->next) {
+        if (at == NULL) {
+            return;
+        }
+        before = at;
+    }
+    if (before == NULL) {
+        lock->head = waiter->next;
+        lock->passes = 0;
+        atomic_store_explicit(&lock->handover, 0, memory_order_relaxed);
+    } else {
+        before->next = waiter->next;
+    }
+    if (lock->tail == waiter) {
+        lock->tail = before;
+    }
+    uint32_t waiters = atomic_load_explicit(&lock->waiters, memory_order_relaxed) - 1;
+    atomic_store_explicit(&lock->waiters, waiters, memory_order_relaxed);
+    if (waiters == 0) {
+        lock->published = 0;
+        lock->epoch++;
+    }
+}
+
+/* Under queue_lock. Sets a waiter's state; ret: the word to wake, or NULL if it does not sleep. */
+static _Atomic uint32_t *
+tell(struct elision_fallback_waiter_ *waiter, enum waiter_state state)
+{
+    /* [F.TR] pairs with [F.TA]: the waiter sees the lock's data as the releasing thread left it.
+     * After this store a watcher, or a locker that was handed the lock, may be gone. */
+    uint32_t old = atomic_exchange_explicit(&waiter->state, state, memory_order_acq_rel);
+
+    return old == WAITER_WAITING ? &waiter->state : NULL;
+}
+
+/* How many sleepers are woken between two looks at the queue. */
+#define WAKES_MAX 16
+
+/* Under queue_lock, the word being free or about to be: takes watchers off the head and tells the
+ * first locker. ret: how many of sleepers to wake. */
+static unsigned
+tell_head(struct elision_fallback *lock, _Atomic uint32_t **sleepers)
+{
+    unsigned sleeping = 0;
+
+    while (lock->head != NULL && sleeping < WAKES_MAX) {
+        struct elision_fallback_waiter_ *head = lock->head;
+        bool locker = head->id != 0;
+        if (!locker) {
+            queue_remove(lock, head);
+        }
+        _Atomic uint32_t *sleeper = tell(head, WAITER_WOKEN);
+        if (sleeper != NULL) {
+            sleepers[sleeping++] = sleeper;
+        }
+        if (locker) {
+            break;
+        }
+    }
+    return sleeping;
+}
+
+/* One round of a release: gives the word to the head or frees it, and wakes up to WAKES_MAX.
+ * ret:   true if more may be left to wake */
+static bool
+release_round(struct elision_fallback *lock, bool released)
+{
+    _Atomic uint32_t *sleepers[WAKES_MAX];
+    unsigned sleeping = 0;
+
+    queue_enter(lock);
+    struct elision_fallback_waiter_ *head = lock->head;
+    bool forced = atomic_load_explicit(&lock->handover, memory_order_relaxed) != 0;
+    if (!released && head != NULL && head->id != 0
+        && (forced || lock->passes >= elision_fallback_passes_)) {
+        ELISION_STEP("release: hand-over");
+        queue_remove(lock, head);
+        atomic_fetch_add_explicit(&lock->handovers, 1, memory_order_relaxed);
+        /* [F.R] for a lock that changes hands without becoming free. */
+        atomic_store_explicit(&lock->word, head->id, memory_order_release);
+        sleepers[0] = tell(head, WAITER_HANDED);
+        sleeping = sleepers[0] != NULL;
+    } else {
+        if (!released) {
+            atomic_store_explicit(&lock->word, 0, memory_order_release); /* [F.R] */
+        }
+        if (head != NULL && head->id != 0) {
+            lock->passes++;
+        }
+        sleeping = tell_head(lock, sleepers);
+    }
+    queue_leave(lock);
+    for (unsigned i = 0; i < sleeping; i++) {
+        ELISION_STEP("release: wake");
+        elision_park_wake_(sleepers[i]);
+    }
+    return sleeping == WAKES_MAX;
+}
+
+void
+elision_fallback_release_slow_(struct elision_fallback *lock, bool released)
+{
+    ELISION_STEP("release: slow");
+    while (release_round(lock, released)) {
+        released = true;
+    }
+}
+
+/* Put waiter into the queue and make sure that every later release sees it.
+ * ret: how long it may sleep at a time, 0 for ever */
+static uint64_t
+enqueue(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
+{
+    ELISION_STEP("wait: enqueue");
+    queue_enter(lock);
+    queue_append(lock, waiter);
+    bool published = lock->published != 0;
+    uint32_t epoch = lock->epoch;
+    queue_leave(lock);
+    if (published) {
+        return 0;
+    }
+    /* [F.H] pairs with [F.W]. From here on releases see waiters != 0, until it drops to 0, which
+     * starts a new epoch: a fence of the last epoch says nothing about this one. */
+    ELISION_STEP("wait: fence");
+    if (!elision_park_fence_heavy_()) {
+        return UNFENCED_SLEEP_NS;
+    }
+    queue_enter(lock);
+    if (lock->epoch == epoch) {
+        lock->published = 1;
+    }
+    queue_leave(lock);
+    return 0;
+}
+
+/* Sleep until told something. */
+static void
+sleep_until_told(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter,
+                 uint64_t limit)
+{
+    uint64_t interval = atomic_load_explicit(&lock->interval, memory_order_relaxed);
+    uint64_t timeout = interval != 0 && (limit == 0 || interval < limit) ? interval : limit;
+
+    ELISION_STEP("wait: sleep");
+    atomic_fetch_add_explicit(&lock->parks, 1, memory_order_relaxed);
+    if (!elision_park_wait_(&waiter->state, WAITER_WAITING, timeout) && timeout == interval) {
+        queue_enter(lock);
+        if (lock->head == waiter) {
+            atomic_store_explicit(&lock->handover, 1, memory_order_relaxed);
+        }
+        queue_leave(lock);
+    }
+    ELISION_STEP("wait: awake");
+}
+
+/* Spin for the word to be free. ret: true if it was seen free. */
+static bool
+spin_until_free(struct elision_fallback *lock)
+{
+    for (uint32_t round = 0; round < elision_fallback_spins_; round++) {
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
+            return true;
+        }
+        elision_park_pause_();
+    }
+    return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
+}
+
+void
+elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
+{
+    /* A queue means that spinning would only prolong the wait of those who sleep; join it. */
+    if (atomic_load_explicit(&lock->waiters, memory_order_relaxed) == 0 && spin_until_free(lock)
+        && elision_fallback_try_(lock, id)) {
+        return;
+    }
+    struct elision_fallback_waiter_ waiter = {.id = id};
+    uint64_t limit = enqueue(lock, &waiter);
+
+    for (;;) {
+        ELISION_STEP("acquire: try");
+        if (elision_fallback_try_(lock, id)) {
+            queue_enter(lock);
+            queue_remove(lock, &waiter);
+            queue_leave(lock);
+            return;
+        }
+        queue_enter(lock);
+        uint32_t state = atomic_load_explicit(&waiter.state, memory_order_relaxed);
+        if (state == WAITER_WOKEN) {
+            atomic_store_explicit(&waiter.state, WAITER_WAITING, memory_order_relaxed);
+        }
+        queue_leave(lock);
+        if (state == WAITER_WAITING) {
+            sleep_until_told(lock, &waiter, limit);
+        }
+        /* [F.TA] pairs with [F.TR]. */
+        if (atomic_load_explicit(&waiter.state, memory_order_acquire) == WAITER_HANDED) {
+            return;
+        }
+    }
+}
+
+bool
+elision_fallback_watch_(struct elision_fallback *lock)
+{
+    if (spin_until_free(lock)) {
+        return false;
+    }
+    struct elision_fallback_waiter_ waiter = {.id = 0};
+    uint64_t limit = enqueue(lock, &waiter);
+    bool slept = false;
+
+    while (atomic_load_explicit(&lock->word, memory_order_relaxed) != 0) {
+        if (atomic_load_explicit(&waiter.state, memory_order_acquire) != WAITER_WAITING) {
+            return slept; /* [F.TA]; out of the queue already */
+        }
+        slept = true;
+        sleep_until_told(lock, &waiter, limit);
+    }
+    queue_enter(lock);
+    queue_remove(lock, &waiter);
+    queue_leave(lock);
+    return slept;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The real lock. Its word is alone on a cache line, because transactions subscribe to it; waiters
+ * live on another line, so that waiting disturbs no transaction. Not recursive, not fair in the
+ * strict sense, but of bounded unfairness; misuse is the caller's to diagnose (elision/elide.c).
+ *
+ * The word:
+ *     0            free
+ *     id (1..)     held by the thread with that id, or handed to it while it still sleeps
+ *
+ * Waiters are of two kinds in one first-in first-out queue: lockers want the word; watchers only
+ * want to see it free, since they mean to speculate, and never write it.
+ *
+ * Release, when somebody waits:
+ *     head is a watcher  -> wakes it and all watchers behind it up to the first locker
+ *     head is a locker   -> wakes it, but leaves the word free: a running thread may barge in. It
+ *                           stays at the head, and each release that passes it is counted
+ *     head passed ELISION_PASSES times, or its switch interval over
+ *                        -> hand-over: the word goes from the old id to the head's, never free
+ * So a locker with k lockers ahead holds the lock after at most (k + 1) * (ELISION_PASSES + 1)
+ * releases.
+ */
+#ifndef ELISION_FALLBACK_LOCK_H
+#define ELISION_FALLBACK_LOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fallback/park.h"
+
+struct elision_fallback_waiter_;
+
+/* may_alias: the public header declares the storage as plain words. */
+struct __attribute__((may_alias)) elision_fallback {
+    _Atomic uint32_t word; /* see above; read inside transactions */
+    uint32_t line[15];
+    _Atomic uint32_t waiters;    /* in the queue; written under queue_lock, read by releases */
+    _Atomic uint32_t queue_lock; /* fork generation << 1 | taken */
+    _Atomic uint32_t handover;   /* 1: head's switch interval is over; may be stale-set */
+    uint32_t passes;             /* releases that passed the head locker; under queue_lock */
+    struct elision_fallback_waiter_ *head; /* oldest waiter; under queue_lock */
+    struct elision_fallback_waiter_ *tail; /* newest; under queue_lock; junk if head is NULL */
+    _Atomic uint64_t interval;             /* ns; 0: none */
+    _Atomic uint64_t parks;                /* sleeps */
+    _Atomic uint64_t handovers;
+    uint32_t published; /* 1: every release sees waiters != 0; under queue_lock */
+    uint32_t epoch;     /* times waiters dropped to 0; under queue_lock */
+    uint32_t spare[16];
+};
+
+/* Set once at load: how often the head locker may be passed (0: strict hand-over), and how many
+ * rounds to spin before parking. */
+extern uint32_t elision_fallback_passes_;
+extern uint32_t elision_fallback_spins_;
+
+/* Slow halves; contracts with the inline functions below. */
+void elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id);
+void elision_fallback_release_slow_(struct elision_fallback *lock, bool released);
+
+/* ret:   true if the word was free and is now id's
+ * order: acquire on success [F.A], pairs with [F.R]; none on failure
+ * tx:    outside only */
+static inline bool
+elision_fallback_try_(struct elision_fallback *lock, uint32_t id)
+{
+    uint32_t free_word = 0;
+
+    return atomic_compare_exchange_strong_explicit(&lock->word, &free_word, id,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* Acquire for thread id; spins briefly, then parks. id is not 0 and does not hold the lock.
+ * order: acquire   tx: outside only */
+static inline void
+elision_fallback_acquire_(struct elision_fallback *lock, uint32_t id)
+{
+    if (__builtin_expect(!elision_fallback_try_(lock, id), 0)) {
+        elision_fallback_acquire_slow_(lock, id);
+    }
+}
+
+/* Release. The calling thread holds the lock.
+ * order: release [F.R], pairs with [F.A] and with the subscription in elision/elide.c [E.S].
+ *        Without it the next holder could miss what this one wrote
+ * tx:    outside only
+ * The lock may be taken, released and its storage reused by others before this returns; so storage
+ * must outlive every thread that is still inside a release. */
+static inline void
+elision_fallback_release_(struct elision_fallback *lock)
+{
+    if (__builtin_expect(atomic_load_explicit(&lock->waiters, memory_order_relaxed) != 0, 0)) {
+        elision_fallback_release_slow_(lock, false);
+        return;
+    }
+    atomic_store_explicit(&lock->word, 0, memory_order_release);
+    elision_park_fence_light_();
+    /* [F.W] pairs with the heavy fence in enqueue: either we see the waiter or it sees 0. */
+    if (__builtin_expect(atomic_load_explicit(&lock->waiters, memory_order_relaxed) != 0, 0)) {
+        elision_fallback_release_slow_(lock, true);
+    }
+}
+
+/* Wait until the word has been seen free, without writing it: for threads that will speculate. The
+ * word may be taken again when this returns.
+ * ret:   true if it slept
+ * tx:    outside only */
+bool elision_fallback_watch_(struct elision_fallback *lock);
+
+/* In a forked child: forget every queue of every lock, since its threads are gone. */
+void elision_fallback_forked_(void);
+
+#endif
