@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+#
+# rtmgrind: a Valgrind tool, linked against the distribution's valgrind package, and its wrapper.
+
+PACKAGES += valgrind
+ALL += $(OUT)/bin/rtmgrind
+
+VG_LIB = $(shell dirname "$$(dpkg -L valgrind 2>/dev/null | grep libcoregrind-amd64-linux.a)")
+RTM_SRC = $(wildcard rtmgrind/rtm_*.c)
+RTM_OBJ = $(RTM_SRC:%.c=$(OUT)/obj/%.o)
+RTM_TOOL = $(OUT)/lib/rtmgrind/rtmgrind-amd64-linux
+RTM_DEFS = -DVGA_amd64=1 -DVGO_linux=1 -DVGP_amd64_linux=1 -DVGPV_amd64_linux_vanilla=1
+# The core runs without a C library: nothing the compiler would call from one. Frame pointers lead
+# from a helper back to translated code (rtm_fault.c).
+RTM_CFLAGS = -std=gnu11 -O2 -g -fno-omit-frame-pointer -fno-stack-protector -fno-builtin -fno-pie \
+  -fno-strict-aliasing -fcf-protection=none -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
+  -Wmissing-prototypes
+RTM_WRAP = -Wl,--wrap=vgPlain_poll_signals -Wl,--wrap=vgPlain_nuke_all_threads_except
+
+$(OUT)/obj/rtmgrind/rtm_%.o: rtmgrind/rtm_%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RTM_CFLAGS) $(RTM_DEFS) -Irtmgrind -isystem /usr/include/valgrind -MMD -MP \
+	  -c -o $@ $<
+
+$(RTM_TOOL): $(RTM_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -static -nodefaultlibs -nostartfiles -u _start -no-pie \
+	  -Wl,-Ttext-segment=0x58000000 -Wl,--build-id=none -Wl,-z,noexecstack $(RTM_WRAP) -o $@ \
+	  $(RTM_OBJ) $(VG_LIB)/libcoregrind-amd64-linux.a $(VG_LIB)/libvex-amd64-linux.a -lgcc \
+	  $(VG_LIB)/libgcc-sup-amd64-linux.a
+
+$(OUT)/bin/rtmgrind: rtmgrind/rtmgrind.sh $(RTM_TOOL)
+	@mkdir -p $(@D)
+	$(Q)install -m 755 $< $@
+
+-include $(RTM_OBJ:.o=.d)

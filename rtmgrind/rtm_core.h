@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What rtmgrind takes from Valgrind's core beyond its tool interface.  A tool
+ * is linked statically with the core, so these symbols are there; they are not
+ * promised, so every one is named here, with what we rely on.  The layouts are
+ * those of Valgrind 3.19 to 3.24.
+ */
+
+#ifndef RTM_CORE_H
+#define RTM_CORE_H
+
+#include "pub_tool_basics.h"
+
+/* The big lock.  coregrind calls it through this table and pulls in its own
+ * implementations only if nobody else defines these two symbols: rtm_sched.c
+ * does, and so decides which thread runs next. */
+struct sched_lock;
+struct sched_lock_ops {
+    const HChar *(*get_sched_lock_name)(void);
+    struct sched_lock *(*create_sched_lock)(void);
+    void (*destroy_sched_lock)(struct sched_lock *p);
+    int (*get_sched_lock_owner)(struct sched_lock *p);
+    void (*acquire_sched_lock)(struct sched_lock *p);
+    void (*release_sched_lock)(struct sched_lock *p);
+};
+extern const struct sched_lock_ops vgModuleLocal_generic_sched_lock_ops;
+extern const struct sched_lock_ops vgModuleLocal_linux_ticket_lock_ops;
+
+/* True while a thread runs translated code. */
+extern Bool VG_(in_generated_code);
+
+/* Continuation point of translated code whose event counter ran out. */
+extern void VG_(disp_cp_evcheck_fail)(void);
+
+/* Wrapped at link time (--wrap): the core's calls come to us first. */
+extern void __real_vgPlain_poll_signals(ThreadId tid);
+extern void __wrap_vgPlain_poll_signals(ThreadId tid);
+extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
+extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
+
+extern void VG_(discard_translations)(Addr start, ULong range,
+                                      const HChar *who);
+
+/* A system call of our own, past the core. */
+static inline Long
+rtm_raw_syscall(Long no, HWord a, HWord b, HWord c, HWord d)
+{
+    register HWord r10 __asm__("r10") = d;
+    Long ret;
+
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "0"(no), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return ret;
+}
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the files of rtmgrind share.  Read in this order:
+ *
+ *   rtm_main.c     options, registration with Valgrind's core
+ *   rtm_instr.c    IR: cuts blocks at RTM instructions, hooks memory accesses
+ *   rtm_decode.c   guest bytes -> RTM instruction, or unfriendly instruction
+ *   rtm_txn.c      transactions: begin, commit, doom, rollback
+ *   rtm_lines.c    which transaction holds which cache line; conflicts
+ *   rtm_sched.c    virtual cores in virtual time; stands in for the core's
+ *                  big lock, so it decides which thread runs
+ *   rtm_sys.c      system calls answered in virtual time: futex, sleep, clocks
+ *   rtm_fault.c    host faults inside a transaction
+ *   rtm_report.c   text and JSON reports
+ *
+ * All of this runs under the core's big lock (one client thread at a time),
+ * except the few functions of rtm_sched.c that say otherwise.
+ */
+
+#ifndef RTM_PRIV_H
+#define RTM_PRIV_H
+
+#include "pub_tool_basics.h"
+#include "pub_tool_vki.h"
+#include "pub_tool_vkiscnums.h"
+#include "pub_tool_aspacemgr.h"
+#include "pub_tool_threadstate.h"
+#include "pub_tool_libcassert.h"
+#include "pub_tool_libcbase.h"
+#include "pub_tool_libcprint.h"
+#include "pub_tool_libcproc.h"
+#include "pub_tool_libcfile.h"
+#include "pub_tool_machine.h"
+#include "pub_tool_mallocfree.h"
+#include "pub_tool_options.h"
+#include "pub_tool_tooliface.h"
+#include "libvex_guest_amd64.h"
+
+#define RTM_VERSION "0.1"
+
+enum {
+    RTM_LINE = 64,          /* bytes in a cache line */
+    RTM_MAX_THREADS = 512,  /* the core's default limit is 500 */
+    RTM_MAX_CORES = 64,     /* one bit each in a line's reader mask */
+    RTM_MAX_SETS = 1024,
+    RTM_MAX_NEST = 7        /* SDM vol. 1, 16.3.2: MAX_RTM_NEST_COUNT */
+};
+
+#define RTM_NEVER (~0ULL)
+#ifndef VKI_ETIMEDOUT
+#define VKI_ETIMEDOUT 110
+#endif
+
+/* Abort status bits: SDM vol. 1, 16.3.5, table 16-1. */
+enum {
+    RTM_EXPLICIT = 1u << 0,
+    RTM_RETRY = 1u << 1,
+    RTM_CONFLICT = 1u << 2,
+    RTM_CAPACITY = 1u << 3,
+    RTM_DEBUG = 1u << 4,
+    RTM_NESTED = 1u << 5
+};
+
+/* Why a transaction ended; finer than the status, for the report. */
+enum rtm_cause {
+    RTM_C_CONFLICT = 0,
+    RTM_C_CAPACITY_WRITE,
+    RTM_C_CAPACITY_READ,
+    RTM_C_EXPLICIT,
+    RTM_C_SYSCALL,
+    RTM_C_INSTRUCTION, /* unfriendly instruction */
+    RTM_C_FAULT,       /* page fault or exception */
+    RTM_C_SIGNAL,
+    RTM_C_TIMER, /* timer tick or context switch */
+    RTM_C_TLB,   /* mapping changed: the kernel interrupts every core */
+    RTM_C_NESTING,
+    RTM_C_INJECTED,
+    RTM_C_LAST
+};
+extern const HChar *const rtm_cause_name[RTM_C_LAST];
+
+/* ------------------------------------------------------------------ */
+/* Options: constant after rtm_post_clo_init().                        */
+
+struct rtm_options {
+    Bool rtm;           /* CPUID shows RTM */
+    Bool always_abort;  /* RTM_ALWAYS_ABORT: every XBEGIN aborts */
+    Bool tsxldtrk;      /* XSUSLDTRK and XRESLDTRK exist */
+    Int sets, ways;     /* write set: L1D geometry */
+    Int read_lines;     /* read set: size of the filter behind L1 */
+    Int smt;            /* hardware threads that share an L1D */
+    Int cores;          /* virtual cores */
+    Int quantum;        /* cycles a thread may run ahead; 0: automatic */
+    Int slice;          /* cycles before a core changes threads */
+    Int seed;
+    Int mhz;            /* virtual cycles per microsecond */
+    Int cost_insn, cost_begin, cost_commit, cost_abort, cost_line;
+    Int cost_pause, cost_syscall, cost_wake;
+    Int timer_tick;     /* cycles; 0: none */
+    Int abort_rate;     /* transactions per 10000 that get abort_status */
+    Int abort_at;       /* Nth instruction inside transactions; 0: off */
+    Int abort_status;
+    Int top;            /* rows of each list in the report */
+    Bool coherence;     /* charge line transfers outside transactions too */
+    Bool children;      /* report in forked children too */
+    const HChar *json;
+    const HChar *preset;
+};
+extern struct rtm_options rtm_opt;
+
+/* ------------------------------------------------------------------ */
+/* Thread state that translated code touches: it lives in the first     */
+/* shadow of the guest state, so that one %rbp-relative access does.     */
+
+struct rtm_shadow {
+    ULong clock;    /* virtual cycles; written by every block */
+    ULong deadline; /* the block that passes it leaves to the scheduler */
+    ULong active;   /* non-zero: accesses must be checked */
+    ULong in_tx;    /* non-zero: this thread is in a transaction */
+};
+enum { RTM_SHADOW_BASE = sizeof(VexGuestAMD64State) };
+
+/* ------------------------------------------------------------------ */
+/* Transactions                                                        */
+
+struct rtm_line;
+struct rtm_site;
+
+struct rtm_touch {
+    struct rtm_line *line;
+    Addr pc;           /* first access of this transaction to the line */
+    UChar offset;      /* in the line, of that access */
+    Bool read, write;
+    UChar old[RTM_LINE]; /* contents before the first write */
+};
+
+enum rtm_tx_state { RTM_TX_NONE = 0, RTM_TX_LIVE, RTM_TX_DOOMED };
+
+enum { RTM_FILTER = 1024 };
+
+struct rtm_tx {
+    enum rtm_tx_state state;
+    Int core;      /* slot in the lines' reader masks */
+    Int nest;
+    UInt status;   /* when doomed */
+    enum rtm_cause cause;
+    const HChar *what; /* unfriendly instruction or system call, or NULL */
+    Addr fallback;
+    Bool suspended;    /* between XSUSLDTRK and XRESLDTRK */
+    ULong begin_clock;
+    Int n_labels;      /* at begin: requests are rolled back too */
+    ULong inject_at;   /* clock of an injected abort, RTM_NEVER: none */
+    Bool inject;
+    struct rtm_site *site;
+    Int n_read, n_write;
+    struct rtm_touch *touch; /* n_touch used of cap_touch */
+    Int n_touch, cap_touch;
+    UShort set_count[RTM_MAX_SETS];
+    /* Direct-mapped: lines already in the sets; entry is line | 1 if
+       written; valid while the generation matches. */
+    Addr filter[RTM_FILTER];
+    UInt filter_gen[RTM_FILTER];
+    Int filter_at[RTM_FILTER]; /* index into touch */
+    UInt gen;
+    UChar saved[sizeof(VexGuestAMD64State)];
+};
+
+/* ------------------------------------------------------------------ */
+/* Threads                                                             */
+
+/*          create            arrives          granted
+ *  FREE ----------> NEW -----------> READY <---------> RUNNING
+ *                                    ^  ^                |  |
+ *              woken, timed out      |  |  returns       |  | system call
+ *                         BLOCKED ---+  +--- SYSCALL <---+--+ that may block
+ *                            ^                  | too long
+ *         emulated wait -----+                  v
+ *                                             AWAY (real time: reported)
+ */
+enum rtm_state {
+    RTM_T_FREE = 0,
+    RTM_T_NEW,
+    RTM_T_READY,
+    RTM_T_RUNNING,
+    RTM_T_BLOCKED,
+    RTM_T_SYSCALL,
+    RTM_T_AWAY
+};
+
+enum rtm_wait { RTM_W_NONE = 0, RTM_W_FUTEX, RTM_W_SLEEP };
+
+enum { RTM_MAX_LABELS = 32 };
+
+struct rtm_thread {
+    ThreadId tid;
+    Int lwp;
+    enum rtm_state state;
+    ULong clock;     /* valid while not running */
+    ULong cpu;       /* cycles run: thread CPU time */
+    Int core;        /* -1: waits for one */
+    ULong core_since;
+    ULong queue_seq; /* order in the queue for a core */
+    Int wake_word;   /* host futex this thread parks on */
+    Bool parked; /* sleeps on wake_word */
+    Bool exiting;
+
+    /* emulated blocking system call */
+    enum rtm_wait wait;
+    ULong wake_at;
+    Addr futex;
+    UInt bitset;
+    Bool woken, timed_out;
+    ULong clock_at_wait;
+    Addr sleep_rem;     /* where nanosleep wants the rest, or 0 */
+    Addr await_change;  /* spin (host) until *futex differs: thread join */
+
+    /* real system call */
+    Int sysno;
+    Bool in_syscall, may_block;
+
+    Addr clear_child_tid; /* kernel zeroes it at exit */
+    Addr pending_clear_child_tid;
+
+    HWord gen_rsp, gen_rbp; /* host registers of translated code */
+
+    const HChar *labels[RTM_MAX_LABELS];
+    Int n_labels;
+
+    ULong starts, commits, aborts;
+    ULong aborted_at; /* for waiting time; 0: none */
+    struct rtm_tx tx;
+};
+
+extern struct rtm_thread rtm_threads[RTM_MAX_THREADS];
+extern struct rtm_thread *rtm_cur;     /* runs now, or NULL */
+extern struct rtm_thread *rtm_on_core[RTM_MAX_CORES];
+extern Int rtm_live;                   /* transactions that are LIVE */
+
+/* rtm_sched.c */
+void rtm_sched_thread_new(ThreadId tid, ThreadId parent);
+void rtm_sched_thread_exit(ThreadId tid);
+void rtm_sched_dying(void);             /* let every thread run: shutdown */
+void rtm_sched_leave_soon(void);        /* end the time slice at the next block */
+void rtm_sched_wake(struct rtm_thread *t, ULong at);
+void rtm_sched_kick(ThreadId tid);      /* recheck a blocked thread; 0: all */
+void rtm_sched_yield(void);
+void rtm_sched_refresh(void);           /* recompute deadline and active */
+ULong rtm_sched_makespan(void);
+ULong rtm_clock(void);                  /* of the running thread */
+void rtm_clock_add(ULong cycles);
+ULong rtm_random(void);
+Int rtm_sched_threads_live(void);
+extern ULong rtm_nondeterministic;      /* real waits */
+extern ULong rtm_n_switches;
+extern Bool rtm_forked_child;           /* this process is a forked copy */
+
+/* rtm_txn.c */
+void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status,
+                         enum rtm_cause cause, const HChar *what);
+void rtm_tx_doom(UInt status, enum rtm_cause cause, const HChar *what);
+void rtm_tx_settle(struct rtm_thread *t); /* roll back if doomed */
+void rtm_tx_abort_all(enum rtm_cause cause, const HChar *what);
+void rtm_tx_forget_others(struct rtm_thread *me); /* after fork */
+HWord rtm_help_xbegin(HWord gs, HWord pc, HWord fallback);
+HWord rtm_help_xend(void);
+HWord rtm_help_xabort(HWord code);
+HWord rtm_help_ldtrk(HWord suspend);
+HWord rtm_help_unfriendly(HWord name, HWord cause);
+HWord rtm_help_insn(void);
+ULong rtm_help_rdtsc(void);
+void rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx);
+extern Bool rtm_hooks_on; /* translations check accesses */
+Bool rtm_hooks_update(void);
+extern ULong rtm_tx_cycles_avg;
+
+/* rtm_lines.c */
+#define RTM_ACCESS_LIST(F) F(1) F(2) F(4) F(8) F(16) F(32)
+#define RTM_DECLARE(n)                                                        \
+    VG_REGPARM(1) void rtm_load_##n(Addr a);                                  \
+    VG_REGPARM(1) void rtm_store_##n(Addr a);
+RTM_ACCESS_LIST(RTM_DECLARE)
+#undef RTM_DECLARE
+VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n);
+VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n);
+VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
+void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
+void rtm_lines_release(struct rtm_tx *tx);
+void rtm_lines_trim(void); /* bound the memory of idle lines */
+ULong rtm_lines_live(void);
+Addr rtm_line_addr(const struct rtm_line *l);
+
+/* rtm_decode.c */
+enum rtm_insn {
+    RTM_I_OTHER = 0,
+    RTM_I_XBEGIN,
+    RTM_I_XEND,
+    RTM_I_XABORT,
+    RTM_I_XTEST,
+    RTM_I_XSUSLDTRK,
+    RTM_I_XRESLDTRK,
+    RTM_I_CPUID,
+    RTM_I_RDTSC,
+    RTM_I_RDTSCP,
+    RTM_I_PAUSE,
+    RTM_I_SYSCALL,
+    RTM_I_UNFRIENDLY
+};
+struct rtm_decoded {
+    enum rtm_insn kind;
+    Int len;           /* for the RTM instructions */
+    Int imm;           /* XABORT's code, XBEGIN's displacement */
+    const HChar *name; /* of an unfriendly instruction */
+};
+struct rtm_decoded rtm_decode(const UChar *p);
+
+/* rtm_instr.c */
+IRSB *rtm_instrument(VgCallbackClosure *closure, IRSB *in,
+                     const VexGuestLayout *layout, const VexGuestExtents *vge,
+                     const VexArchInfo *arch, IRType gWordTy, IRType hWordTy);
+
+/* rtm_sys.c */
+enum { RTM_SYS_PASS = 0, RTM_SYS_DONE, RTM_SYS_AGAIN };
+HWord rtm_help_syscall(VexGuestAMD64State *gs);
+void rtm_pre_syscall(ThreadId tid, UInt no, UWord *args, UInt n);
+void rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res);
+void rtm_sys_interrupted(struct rtm_thread *t, Int sig);
+const HChar *rtm_sys_name(Int no);
+void rtm_sys_init(void);
+
+/* rtm_fault.c */
+void rtm_fault_install(void);
+
+/* rtm_report.c */
+const HChar *rtm_intern(const HChar *s);
+struct rtm_site *rtm_site_of(Addr pc, const HChar *label);
+void rtm_count_begin(struct rtm_thread *t);
+void rtm_count_commit(struct rtm_thread *t, ULong cycles); /* before leaving */
+void rtm_count_abort(struct rtm_thread *t, ULong cycles);
+void rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at,
+                        Addr a, Bool requester_writes);
+void rtm_count_unfriendly(const HChar *what, Addr pc);
+void rtm_report_reset(void);
+void rtm_report_final(void);
+void rtm_report_dump(const HChar *name);
+Bool rtm_report_check(void); /* can the JSON file be written? */
+
+#endif

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Transactions: begin, commit, abort.  Section numbers are those of the Intel
+ * SDM, volume 1, chapter 16.
+ *
+ * A transaction runs in place, on the program's own memory; its first write to
+ * a line saves the line.  Rolling back restores lines and registers:
+ *
+ *   a victim (conflict, mapping change) is parked between two blocks, outside
+ *   translated code, so whoever aborts it restores both at once;
+ *
+ *   a transaction that dooms itself in the middle of a block (capacity, an
+ *   unfriendly instruction) runs to the block's end, or leaves it where the
+ *   hook says so, and is rolled back when the thread gives up the big lock,
+ *   which it does before the next block: the event counter is zeroed.
+ */
+
+#include "rtm_priv.h"
+#include "rtm_core.h"
+
+Int rtm_live;
+Bool rtm_hooks_on;
+ULong rtm_tx_cycles_avg = 400;
+static Bool hooks_wanted;
+
+const HChar *const rtm_cause_name[RTM_C_LAST] = {
+    "conflict", "capacity_write", "capacity_read", "explicit",
+    "syscall",  "instruction",    "fault",         "signal",
+    "timer",    "tlb",            "nesting",       "injected",
+};
+
+/* ------------------------------------------------------------------ */
+/* End of a transaction                                                */
+
+static void
+set_shadow_word(ThreadId tid, SizeT offset, ULong value)
+{
+    VG_(set_shadow_regs_area)(tid, 1, offset, sizeof value, (UChar *)&value);
+}
+
+static void
+leave_tx(struct rtm_thread *t)
+{
+    struct rtm_tx *tx = &t->tx;
+
+    rtm_lines_release(tx);
+    tx->state = RTM_TX_NONE;
+    tx->n_touch = tx->n_read = tx->n_write = 0;
+    tx->nest = 0;
+    tx->suspended = False;
+    set_shadow_word(t->tid, offsetof(struct rtm_shadow, in_tx), 0);
+}
+
+static ULong
+clock_of(struct rtm_thread *t)
+{
+    return t == rtm_cur ? rtm_clock() : t->clock;
+}
+
+/* Average length, in cycles, weighted towards the latest: it sets how finely
+ * threads are interleaved. */
+static void
+note_length(ULong cycles)
+{
+    rtm_tx_cycles_avg += ((Long)cycles - (Long)rtm_tx_cycles_avg) / 16;
+}
+
+/* Restore memory and registers: 16.3.5, "restores the architectural state".
+ * The thread continues at the fallback address with the status in EAX. */
+static void
+roll_back(struct rtm_thread *t, UInt status)
+{
+    /* host_EvC_FAILADDR and host_EvC_COUNTER belong to the dispatcher. */
+    const SizeT skip = offsetof(VexGuestAMD64State, guest_RAX);
+    struct rtm_tx *tx = &t->tx;
+    VexGuestAMD64State *saved = (VexGuestAMD64State *)tx->saved;
+    Int i;
+
+    for (i = tx->n_touch - 1; i >= 0; i--) {
+        if (tx->touch[i].write) {
+            VG_(memcpy)((void *)rtm_line_addr(tx->touch[i].line),
+                        tx->touch[i].old, RTM_LINE);
+        }
+    }
+    saved->guest_RAX = status;
+    saved->guest_RIP = tx->fallback;
+    VG_(set_shadow_regs_area)(t->tid, 0, skip, sizeof *saved - skip,
+                              tx->saved + skip);
+}
+
+static void
+abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause,
+          const HChar *what)
+{
+    struct rtm_tx *tx = &t->tx;
+    const ULong now = clock_of(t);
+    const ULong length = now > tx->begin_clock ? now - tx->begin_clock : 0;
+
+    if (tx->nest > 1) {
+        status |= RTM_NESTED;
+    }
+    tx->cause = cause;
+    tx->what = what;
+    rtm_count_abort(t, length);
+    note_length(length);
+    if (tx->state == RTM_TX_LIVE) {
+        rtm_live--;
+    }
+    roll_back(t, status);
+    t->n_labels = tx->n_labels;
+    leave_tx(t);
+    if (t == rtm_cur) {
+        rtm_clock_add(rtm_opt.cost_abort);
+    } else {
+        t->clock += rtm_opt.cost_abort;
+    }
+    t->aborted_at = clock_of(t);
+}
+
+void
+rtm_tx_abort_parked(struct rtm_thread *victim, UInt status,
+                    enum rtm_cause cause, const HChar *what)
+{
+    tl_assert(victim->tx.state == RTM_TX_LIVE);
+    abort_now(victim, status, cause, what);
+}
+
+void
+rtm_tx_doom(UInt status, enum rtm_cause cause, const HChar *what)
+{
+    struct rtm_tx *tx = &rtm_cur->tx;
+
+    if (tx->state != RTM_TX_LIVE) {
+        return; /* the first reason stands */
+    }
+    tx->state = RTM_TX_DOOMED;
+    tx->status = status;
+    tx->cause = cause;
+    tx->what = what;
+    rtm_live--;
+    rtm_sched_leave_soon();
+}
+
+void
+rtm_tx_settle(struct rtm_thread *t)
+{
+    struct rtm_tx *tx = &t->tx;
+
+    if (tx->state == RTM_TX_DOOMED) {
+        abort_now(t, tx->status, tx->cause, tx->what);
+    }
+}
+
+void
+rtm_tx_abort_all(enum rtm_cause cause, const HChar *what)
+{
+    const UInt status = cause == RTM_C_CONFLICT ? RTM_CONFLICT | RTM_RETRY : 0;
+    Int i;
+
+    if (rtm_live == 0) {
+        return;
+    }
+    for (i = 0; i < RTM_MAX_CORES; i++) {
+        struct rtm_thread *t = rtm_on_core[i];
+        if (t && t->tx.state == RTM_TX_LIVE && t != rtm_cur) {
+            rtm_tx_abort_parked(t, status, cause, what);
+        }
+    }
+}
+
+/* In a forked child only the forking thread exists.  The others' transactions
+ * were aborted before the fork. */
+void
+rtm_tx_forget_others(struct rtm_thread *me)
+{
+    rtm_live = me->tx.state == RTM_TX_LIVE ? 1 : 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Helpers called from translated code                                 */
+
+/* The host's stack pointer in translated code: a fault inside a transaction
+ * has to go back there.  Helpers are called from it without pushing anything
+ * but the return address, and keep a frame pointer. */
+#define NOTE_HOST_FRAME(t)                                                    \
+    ((t)->gen_rsp = (HWord)__builtin_frame_address(0) + 16)
+
+Bool
+rtm_hooks_update(void)
+{
+    if (!hooks_wanted || rtm_hooks_on) {
+        return False;
+    }
+    rtm_hooks_on = True;
+    VG_(discard_translations)(0, ~0ULL, "rtmgrind: first transaction");
+    return True;
+}
+
+static void
+plan_injection(struct rtm_tx *tx, ULong now)
+{
+    tx->inject = rtm_opt.abort_rate
+                 && rtm_random() % 10000 < (UInt)rtm_opt.abort_rate;
+    tx->inject_at = tx->inject ? now + rtm_random() % 1000 : RTM_NEVER;
+}
+
+static const HChar *
+label_of(const struct rtm_thread *t)
+{
+    const Int n = t->n_labels < RTM_MAX_LABELS ? t->n_labels : RTM_MAX_LABELS;
+
+    return n ? t->labels[n - 1] : NULL;
+}
+
+static void
+begin(struct rtm_thread *t, const UChar *gs, Addr pc, Addr fallback)
+{
+    struct rtm_tx *tx = &t->tx;
+
+    rtm_clock_add(rtm_opt.cost_begin);
+    tx->state = RTM_TX_LIVE;
+    tx->core = t->core;
+    tx->nest = 1;
+    tx->fallback = fallback;
+    tx->suspended = False;
+    tx->n_touch = tx->n_read = tx->n_write = 0;
+    tx->begin_clock = rtm_clock();
+    tx->gen++;
+    VG_(memset)(tx->set_count, 0, rtm_opt.sets * sizeof tx->set_count[0]);
+    VG_(memcpy)(tx->saved, gs, sizeof tx->saved);
+    tx->site = rtm_site_of(pc, label_of(t));
+    tx->n_labels = t->n_labels;
+    rtm_live++;
+    set_shadow_word(t->tid, offsetof(struct rtm_shadow, in_tx), 1);
+    rtm_count_begin(t);
+    plan_injection(tx, tx->begin_clock);
+    rtm_sched_refresh();
+}
+
+/* XBEGIN, 16.3.1 and the instruction's reference.  0: go on behind it, with
+ * EAX unchanged.  1: leave the block; the scheduler sorts it out. */
+HWord
+rtm_help_xbegin(HWord gs, HWord pc, HWord fallback)
+{
+    struct rtm_thread *t = rtm_cur;
+    struct rtm_tx *tx = &t->tx;
+
+    NOTE_HOST_FRAME(t);
+    t->gen_rbp = gs;
+    if (!rtm_hooks_on) {
+        hooks_wanted = True;
+        rtm_sched_leave_soon(); /* comes back here with hooks in place */
+        return 1;
+    }
+    if (tx->state == RTM_TX_LIVE) {
+        /* 16.3.2: nesting is flattened; one level too many aborts. */
+        if (tx->nest >= RTM_MAX_NEST) {
+            rtm_tx_doom(0, RTM_C_NESTING, "XBEGIN");
+            return 1;
+        }
+        tx->nest++;
+        return 0;
+    }
+    begin(t, (const UChar *)gs, pc, fallback);
+    if (rtm_opt.always_abort) {
+        rtm_tx_doom(0, RTM_C_INJECTED, "RTM_ALWAYS_ABORT");
+        return 1;
+    }
+    return 0;
+}
+
+/* XEND. 0: go on.  1: not in a transaction, #GP(0).  2: leave the block. */
+HWord
+rtm_help_xend(void)
+{
+    struct rtm_thread *t = rtm_cur;
+    struct rtm_tx *tx = &t->tx;
+    ULong cycles;
+
+    if (tx->state == RTM_TX_NONE) {
+        return 1;
+    }
+    if (tx->state == RTM_TX_DOOMED) {
+        return 2;
+    }
+    if (tx->nest > 1) {
+        tx->nest--;
+        return 0;
+    }
+    if (tx->suspended) {
+        /* TSXLDTRK: XEND while loads are not tracked aborts. */
+        rtm_tx_doom(0, RTM_C_INSTRUCTION, "XEND after XSUSLDTRK");
+        return 2;
+    }
+    if (tx->inject) {
+        rtm_tx_doom(rtm_opt.abort_status, RTM_C_INJECTED, NULL);
+        return 2;
+    }
+    rtm_clock_add(rtm_opt.cost_commit);
+    cycles = rtm_clock() - tx->begin_clock;
+    rtm_count_commit(t, cycles);
+    note_length(cycles);
+    rtm_live--;
+    leave_tx(t);
+    rtm_sched_refresh();
+    return 0;
+}
+
+/* XABORT imm8: nothing outside a transaction. 1: leave the block. */
+HWord
+rtm_help_xabort(HWord code)
+{
+    if (rtm_cur->tx.state == RTM_TX_NONE) {
+        return 0;
+    }
+    rtm_tx_doom(RTM_EXPLICIT | (UInt)(code & 0xFF) << 24, RTM_C_EXPLICIT, NULL);
+    return 1;
+}
+
+/* XSUSLDTRK and XRESLDTRK: unbalanced use aborts; #GP(0) outside. */
+HWord
+rtm_help_ldtrk(HWord suspend)
+{
+    struct rtm_tx *tx = &rtm_cur->tx;
+
+    if (tx->state == RTM_TX_NONE) {
+        return 1;
+    }
+    if (tx->state == RTM_TX_DOOMED) {
+        return 2;
+    }
+    if (tx->suspended == (Bool)suspend) {
+        rtm_tx_doom(0, RTM_C_INSTRUCTION, suspend ? "XSUSLDTRK" : "XRESLDTRK");
+        return 2;
+    }
+    tx->suspended = (Bool)suspend;
+    return 0;
+}
+
+/* An instruction on which transactions abort, 16.3.8.1; called only inside
+ * one. */
+HWord
+rtm_help_unfriendly(HWord name, HWord cause)
+{
+    if (rtm_cur->tx.state == RTM_TX_LIVE) {
+        rtm_count_unfriendly((const HChar *)name, VG_(get_IP)(rtm_cur->tid));
+        rtm_tx_doom(0, (enum rtm_cause)cause, (const HChar *)name);
+    }
+    return 1;
+}
+
+/* --abort-at=N: called before every instruction while in a transaction. */
+HWord
+rtm_help_insn(void)
+{
+    static ULong n;
+
+    if (rtm_cur->tx.state != RTM_TX_LIVE || ++n != (ULong)rtm_opt.abort_at) {
+        return rtm_cur->tx.state == RTM_TX_DOOMED;
+    }
+    rtm_tx_doom(rtm_opt.abort_status, RTM_C_INJECTED, NULL);
+    return 1;
+}
+
+ULong
+rtm_help_rdtsc(void)
+{
+    return rtm_clock();
+}
+
+/* CPUID leaf 7: RTM is EBX[11], RTM_ALWAYS_ABORT EDX[11], TSXLDTRK EDX[16];
+ * leaf 0 must reach 7.  HLE (EBX[4]) is not emulated and not shown. */
+void
+rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx)
+{
+    if ((UInt)rax == 0 && gs->guest_RAX < 7) {
+        gs->guest_RAX = 7;
+    }
+    if ((UInt)rax != 7 || (UInt)rcx != 0) {
+        return;
+    }
+    gs->guest_RBX &= ~(1UL << 11 | 1UL << 4);
+    gs->guest_RDX &= ~(1UL << 11 | 1UL << 16);
+    if (rtm_opt.rtm) {
+        gs->guest_RBX |= 1UL << 11;
+    }
+    if (rtm_opt.always_abort) {
+        gs->guest_RDX |= 1UL << 11;
+    }
+    if (rtm_opt.tsxldtrk && rtm_opt.rtm) {
+        gs->guest_RDX |= 1UL << 16;
+    }
+}
