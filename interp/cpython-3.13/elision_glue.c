@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: PSF-2.0
+//
+// The GIL on libelision; pycore_elision.h says what a thread's states are. Read TakeGIL, DropGIL
+// and Checkpoint below first: everything else serves them.
+#include "Python.h"
+#include "pycore_ceval.h"             // _PY_EVAL_ELISION_BIT
+#include "pycore_critical_section.h"  // _PyCriticalSection_SuspendAll()
+#include "pycore_elision.h"
+#include "pycore_frame.h"             // _PyInterpreterFrame
+#include "pycore_gil.h"               // struct _gil_runtime_state
+#include "pycore_initconfig.h"        // _PyInterpreterState_GetConfig()
+#include "pycore_interp.h"            // PyInterpreterState.ceval
+#include "pycore_pystate.h"           // _PyThreadState_GET()
+#include "pycore_qsbr.h"              // _Py_qsbr_quiescent_state()
+#include "pycore_tstate.h"            // _PyThreadStateImpl
+
+#include "elision/elision.h"
+#include "rtmgrind/rtmgrind.h"
+
+#include <stdlib.h>                   // getenv()
+#if defined(__x86_64__)
+#  include <x86intrin.h>              // __rdtsc()
+#endif
+
+// Checks of the eval breaker until a section that holds the lock, and cannot hope for a transaction,
+// looks again whether somebody wants it. A guess: about the length of a short transaction.
+#define LOCKED_BUDGET 64
+
+struct _PyElision_GIL {
+    elision_lock_t lock;
+    struct _gil_runtime_state *gil;
+};
+
+_Py_thread_local struct _PyElision_GIL *_PyElision_speculating = NULL;
+
+// The main interpreter's, never freed: a daemon thread may be parked in it when Python ends.
+static struct _PyElision_GIL main_gil;
+
+static struct {
+    int on;              // the switch of the elision module; written with the lock held
+    int live_threads;    // thread states alive in the process, atomic
+    int under_rtmgrind;  // constant after the first InitGIL, like the two below
+    uint64_t first_cycles;
+    PyTime_t first_time;
+} elision = { .on = 1 };
+
+static inline struct _PyElision_ThreadState *
+thread_state(PyThreadState *tstate)
+{
+    return &((_PyThreadStateImpl *)tstate)->elision;
+}
+
+
+/* Labels: under rtmgrind the conflict report speaks Python. */
+
+static inline void
+label_push(const struct _PyElision_Site *site)
+{
+    if (elision.under_rtmgrind) {
+        RTMGRIND_LABEL_PUSH(_PyElision_SiteLabel(site));
+    }
+}
+
+static inline void
+label_pop(void)
+{
+    if (elision.under_rtmgrind) {
+        RTMGRIND_LABEL_POP();
+    }
+}
+
+
+/* The elided GIL */
+
+static inline int
+alone(void)
+{
+    return _Py_atomic_load_int_relaxed(&elision.live_threads) <= 1;
+}
+
+// A section has begun. Runs inside the transaction when it is speculative: only what the thread
+// owns is written then, since a write to anything shared would conflict with every other thread.
+static inline void
+section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision_Site *site,
+              enum elision_path path)
+{
+    struct _gil_runtime_state *gil = e->gil;
+    thread_state(tstate)->budget = (int)elision_section_length(_PyElision_SiteState(site));
+    tstate->_status.holds_gil = 1;
+    if (path == ELISION_SPECULATIVE) {
+        _PyElision_speculating = e;
+        return;
+    }
+    _Py_atomic_store_int_relaxed(&gil->locked, 1);
+    if (tstate != (PyThreadState *)_Py_atomic_load_ptr_relaxed(&gil->last_holder)) {
+        _Py_atomic_store_ptr_relaxed(&gil->last_holder, tstate);
+        ++gil->switch_number;
+    }
+}
+
+// Commit, or release the lock.
+static void
+section_ends(struct _PyElision_GIL *e, PyThreadState *tstate)
+{
+    if (tstate != NULL) {
+        tstate->_status.holds_gil = 0;
+    }
+    if (_PyElision_speculating != NULL) {
+        _PyElision_speculating = NULL;
+    }
+    else {
+        _Py_atomic_store_int_relaxed(&e->gil->locked, 0);
+    }
+    elision_leave(&e->lock);
+    label_pop();
+}
+
+void
+_PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
+{
+    struct _PyElision_GIL *e = gil->elision;
+    if (!alone() && !_Py_eval_breaker_bit_is_set(tstate, _PY_EVAL_ELISION_BIT)) {
+        _Py_set_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+    }
+    struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
+    label_push(site);
+    enum elision_path path = elision_enter(&e->lock, _PyElision_SiteState(site));
+    section_begun(e, tstate, site, path);
+
+    // Both may have changed while this thread waited, and a transaction must have them in its read
+    // set: they only change with the lock held.
+    if (_PyThreadState_MustExit(tstate)) {
+        // tstate may be dangling, see take_gil(); what section_begun wrote there it would have
+        // written as well.
+        section_ends(e, NULL);
+        PyThread_exit_thread();
+    }
+    if (!_Py_atomic_load_int_relaxed(&gil->enabled)) {
+        section_ends(e, tstate);
+    }
+}
+
+void
+_PyElision_DropGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
+{
+    section_ends(gil->elision, tstate);
+}
+
+// Try to go on by transaction, without waiting. Returns 0 if the thread must detach first.
+static int
+section_continues(struct _PyElision_GIL *e, PyThreadState *tstate)
+{
+    if (_Py_eval_breaker_bit_is_set(tstate, _PY_EVAL_PLEASE_STOP_BIT)) {
+        return 0;
+    }
+    struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
+    label_push(site);
+    if (elision_enter_speculative(&e->lock, _PyElision_SiteState(site)) != ELISION_SPECULATIVE) {
+        label_pop();
+        return 0;
+    }
+    section_begun(e, tstate, site, ELISION_SPECULATIVE);
+    if (!_Py_atomic_load_int_relaxed(&e->gil->enabled)) {
+        section_ends(e, tstate);
+    }
+    if (tstate->critical_section != 0) {
+        _PyCriticalSection_Resume(tstate);
+    }
+    return 1;
+}
+
+void
+_PyElision_Checkpoint(PyThreadState *tstate)
+{
+    struct _PyElision_GIL *e = tstate->interp->ceval.gil->elision;
+    if (e == NULL || !tstate->_status.holds_gil) {
+        // The GIL was disabled after this thread had used it.
+        _Py_unset_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+        return;
+    }
+    if (_PyElision_speculating == NULL) {
+        if (alone()) {
+            // Nobody to let in; the next thread state to be made sets the bit again.
+            _Py_unset_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+            return;
+        }
+        if (!elision_enabled() && !elision_handover_pending(&e->lock)) {
+            thread_state(tstate)->budget = LOCKED_BUDGET;
+            return;
+        }
+    }
+    // As a detach does, since what follows is one as far as others can see.
+    if (tstate->critical_section != 0) {
+        _PyCriticalSection_SuspendAll(tstate);
+    }
+    section_ends(e, tstate);
+
+    // Attached with neither lock nor transaction: nothing here may wait. The eval breaker leaves
+    // the quiescent state to us, or each transaction would read and write it.
+    _Py_qsbr_quiescent_state(((_PyThreadStateImpl *)tstate)->qsbr);
+    if (!section_continues(e, tstate)) {
+        // Suspend is detach for a thread that nobody wants to stop.
+        _PyThreadState_Suspend(tstate);
+        _PyThreadState_Attach(tstate);
+    }
+}
+
+void
+_PyElision_IrrevocableSlow(void)
+{
+    elision_irrevocable(&_PyElision_speculating->lock);
+}
+
+
+/* Life of a GIL */
+
+// With the backend `none` asked for by name the GIL goes through the library all the same, always
+// by its lock: tests and comparisons want that. Otherwise a machine without transactions keeps the
+// stock GIL.
+static int
+backend_is_usable(void)
+{
+    if (elision_verdict()->can_elide) {
+        return 1;
+    }
+    const char *backend = getenv("ELISION_BACKEND");
+    return backend != NULL && strcmp(backend, "none") == 0;
+}
+
+static void
+init_process(void)
+{
+    if (elision.first_time != 0) {
+        return;
+    }
+    elision.under_rtmgrind = RTMGRIND_EMULATED();
+#if defined(__x86_64__)
+    elision.first_cycles = __rdtsc();
+#endif
+    (void)PyTime_MonotonicRaw(&elision.first_time);
+}
+
+void
+_PyElision_InitGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp)
+{
+    gil->elision = NULL;
+    if (!_PyElision_IsConfigured(interp) || !backend_is_usable()) {
+        return;
+    }
+    init_process();
+    struct _PyElision_GIL *e = &main_gil;
+    if (!_Py_IsMainInterpreter(interp)) {
+        // A multiple of the lock's alignment by the type's own.
+        e = aligned_alloc(_Alignof(struct _PyElision_GIL), sizeof(struct _PyElision_GIL));
+        if (e == NULL) {
+            return;  // this interpreter keeps the stock GIL
+        }
+    }
+    *e = (struct _PyElision_GIL){ .lock = ELISION_LOCK_INIT, .gil = gil };
+    gil->elision = e;
+    _PyElision_SetSwitchInterval(gil);
+    elision_set_concurrency((unsigned)_Py_atomic_load_int_relaxed(&elision.live_threads));
+}
+
+void
+_PyElision_FiniGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp)
+{
+    if (gil->elision != NULL && !_Py_IsMainInterpreter(interp)) {
+        free(gil->elision);
+    }
+    gil->elision = NULL;
+}
+
+void
+_PyElision_SetSwitchInterval(struct _gil_runtime_state *gil)
+{
+    if (gil->elision != NULL) {
+        elision_set_switch_interval(&gil->elision->lock, 1000 * (uint64_t)gil->interval);
+    }
+}
+
+void
+_PyElision_AfterForkChild(struct _gil_runtime_state *gil)
+{
+    _PyElision_OnlyThread();
+    if (gil->elision != NULL) {
+        // The forking thread held it; _PyEval_ReInitThreads() takes it anew.
+        elision_leave(&gil->elision->lock);
+        label_pop();
+    }
+}
+
+
+/* Counting thread states */
+
+static void
+set_live_threads(PyInterpreterState *interp, int live)
+{
+    struct _gil_runtime_state *gil = interp->ceval.gil;
+    if (gil != NULL && gil->elision != NULL) {
+        elision_set_concurrency((unsigned)(live < 1 ? 1 : live));
+    }
+}
+
+void
+_PyElision_ThreadAdded(PyInterpreterState *interp)
+{
+    int live = _Py_atomic_add_int(&elision.live_threads, 1) + 1;
+    set_live_threads(interp, live);
+    struct _gil_runtime_state *gil = interp->ceval.gil;
+    if (live == 2 && gil != NULL && gil->elision != NULL) {
+        // The one thread so far may hold the lock and have no reason to look up from its work.
+        _Py_set_eval_breaker_bit_all(interp, _PY_EVAL_ELISION_BIT);
+        if (!_Py_IsMainInterpreter(interp)) {
+            _Py_set_eval_breaker_bit_all(_PyInterpreterState_Main(), _PY_EVAL_ELISION_BIT);
+        }
+    }
+}
+
+void
+_PyElision_ThreadRemoved(PyInterpreterState *interp)
+{
+    int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
+    set_live_threads(interp, live);
+}
+
+void
+_PyElision_OnlyThread(void)
+{
+    _Py_atomic_store_int_relaxed(&elision.live_threads, 1);
+    set_live_threads(_PyInterpreterState_Main(), 1);
+}
+
+
+/* For the elision module */
+
+int
+_PyElision_IsConfigured(PyInterpreterState *interp)
+{
+    return _PyInterpreterState_GetConfig(interp)->elision > 0;
+}
+
+int
+_PyElision_IsSwitchedOn(void)
+{
+    return _Py_atomic_load_int_relaxed(&elision.on);
+}
+
+int
+_PyElision_IsActive(PyInterpreterState *interp)
+{
+    struct _gil_runtime_state *gil = interp->ceval.gil;
+    return gil->elision != NULL && _Py_atomic_load_int_relaxed(&gil->enabled) &&
+           elision_enabled();
+}
+
+void
+_PyElision_Switch(int on)
+{
+    _PyElision_Irrevocable();
+    _Py_atomic_store_int_relaxed(&elision.on, on);
+    elision_set_enabled(on);
+}
+
+double
+_PyElision_Seconds(uint64_t cycles)
+{
+#if defined(__x86_64__)
+    PyTime_t now;
+    if (elision.first_time != 0 && PyTime_MonotonicRaw(&now) == 0) {
+        double passed = (double)(__rdtsc() - elision.first_cycles);
+        if (passed > 0) {
+            return (double)cycles * PyTime_AsSecondsDouble(now - elision.first_time) / passed;
+        }
+    }
+#endif
+    return 0.0;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: PSF-2.0
+//
+// The GIL, elided by libelision: what the rest of the interpreter sees of it.
+//
+// A thread that is attached while its GIL is enabled runs one of two ways: it holds the lock, or it
+// is in a transaction that has the lock's word in its read set (it is speculative). Either way
+// tstate->_status.holds_gil is set. gil->locked and gil->last_holder are about the lock alone, so
+// that readers outside the process see who really holds it: a speculative thread holds nothing.
+//
+//   detached --TakeGIL--> speculative or locked --DropGIL--> detached
+//                             |          ^
+//                             +Checkpoint+   every so many checks of the eval breaker
+//
+// In the middle of a checkpoint a thread is attached with neither lock nor transaction. That is
+// sound because the core of a free-threaded build needs no GIL, and because the thread waits for
+// nothing there: if the lock is busy it detaches first, or stop-the-world would wait for it forever.
+//
+// This is not a place for policy (libelision has it) nor for anything an extension needs.
+#ifndef Py_INTERNAL_ELISION_H
+#define Py_INTERNAL_ELISION_H
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef Py_BUILD_CORE
+#  error "this header requires Py_BUILD_CORE define"
+#endif
+
+struct _gil_runtime_state;      // pycore_gil.h
+struct _PyElision_GIL;          // elision_glue.c: the lock behind one GIL
+struct _PyElision_Site;         // elision_glue.c: a line of Python where sections begin
+
+// Sites found by the instruction they were met at; a power of two.
+#define _PyElision_CACHED_SITES 64
+
+// Per thread state; only its own thread touches it.
+struct _PyElision_ThreadState {
+    int budget;     // checks of the eval breaker until the next checkpoint
+    struct {
+        const void *instr;
+        uint32_t version;
+        struct _PyElision_Site *site;
+    } cache[_PyElision_CACHED_SITES];
+};
+
+// Set on this thread from a speculative enter to its leave. Exported for the static inline function
+// below, which shared extensions use.
+PyAPI_DATA(_Py_thread_local struct _PyElision_GIL *) _PyElision_speculating;
+
+// From here on this thread's section must hold the lock: an effect is coming that cannot be undone,
+// or a wait for another thread. A speculative section is aborted and runs again, holding the lock,
+// from where it began; with the lock held, the GIL off or no thread state this does nothing.
+PyAPI_FUNC(void) _PyElision_IrrevocableSlow(void);
+
+static inline void
+_PyElision_Irrevocable(void)
+{
+    if (_PyElision_speculating != NULL) {
+        _PyElision_IrrevocableSlow();
+    }
+}
+
+// take_gil() and drop_gil() for a GIL with an elision of its own. TakeGIL does not return when the
+// thread must exit because the interpreter is finalizing; it returns without the GIL when the GIL
+// has been disabled meanwhile. DropGIL allows a NULL tstate for a lock whose thread is gone.
+extern void _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate);
+extern void _PyElision_DropGIL(struct _gil_runtime_state *gil, PyThreadState *tstate);
+
+// The thread's budget is used up: publish what it did and let others in, then go on. May detach and
+// attach, but runs no Python code. Called with _PY_EVAL_ELISION_BIT set.
+extern void _PyElision_Checkpoint(PyThreadState *tstate);
+
+// Creation and end of a GIL that is an interpreter's own, and the switch interval's change.
+extern void _PyElision_InitGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp);
+extern void _PyElision_FiniGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp);
+extern void _PyElision_SetSwitchInterval(struct _gil_runtime_state *gil);
+
+// Thread states are counted: one alone has nobody to run beside and takes the lock. OnlyThread says
+// that all others are gone, after a fork or at finalization.
+extern void _PyElision_ThreadAdded(PyInterpreterState *interp);
+extern void _PyElision_ThreadRemoved(PyInterpreterState *interp);
+extern void _PyElision_OnlyThread(void);
+extern void _PyElision_AfterForkChild(struct _gil_runtime_state *gil);
+
+// elision_sites.c. SiteHere may be called between sections only, for the thread's own tstate,
+// attached or not; sites live as long as the process. SiteNamed finds by a label's address what
+// part of it is the function's name, and the line (0 if none).
+struct elision_site;
+extern struct _PyElision_Site *_PyElision_SiteHere(PyThreadState *tstate);
+extern struct elision_site *_PyElision_SiteState(const struct _PyElision_Site *site);
+extern const char *_PyElision_SiteLabel(const struct _PyElision_Site *site);
+extern void _PyElision_SiteNamed(const char *name, int *function_length, int *line);
+
+// Remember that a module needs the GIL, and who imported it. Returns -1 with an exception set.
+extern int _PyElision_NoteModule(PyThreadState *tstate, PyObject *name);
+
+// For the elision module.
+extern int _PyElision_IsConfigured(PyInterpreterState *interp);
+extern int _PyElision_IsActive(PyInterpreterState *interp);
+extern int _PyElision_IsSwitchedOn(void);
+extern void _PyElision_Switch(int on);
+extern double _PyElision_Seconds(uint64_t cycles);
+
+#ifdef __cplusplus
+}
+#endif
+#endif   // !Py_INTERNAL_ELISION_H
