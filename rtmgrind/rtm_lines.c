@@ -165,9 +165,26 @@ touch_of(const struct rtm_tx *tx, const struct rtm_line *l)
     return -1;
 }
 
-/* Abort the transaction on `core`, which lost line l to an access to a. */
+/* An access as the tables see it: part of one line. */
+struct access {
+    Addr line, at; /* line's address; first byte accessed in it */
+    UChar words;   /* bit per 8-byte word of the line */
+    Bool write;
+};
+
+static inline struct access
+part_of(Addr line, Addr a, SizeT n, Bool write)
+{
+    const Addr from = a > line ? a - line : 0;
+    const Addr to = a + n < line + RTM_LINE ? a + n - 1 - line : RTM_LINE - 1;
+    const UInt words = (2u << to / 8) - (1u << from / 8);
+
+    return (struct access){line, line + from, (UChar)words, write};
+}
+
+/* Abort the transaction on `core`, which lost line l to another access. */
 static void
-lose(Int core, const struct rtm_line *l, Addr a, Bool write)
+lose(Int core, const struct rtm_line *l, const struct access *x)
 {
     struct rtm_thread *victim = rtm_on_core[core];
 
@@ -175,7 +192,8 @@ lose(Int core, const struct rtm_line *l, Addr a, Bool write)
     tl_assert(victim->tx.state == RTM_TX_LIVE);
     {
         const Int i = touch_of(&victim->tx, l);
-        rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], a, write);
+        rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at,
+                           x->words, x->write);
     }
     rtm_tx_abort_parked(victim, RTM_CONFLICT | RTM_RETRY, RTM_C_CONFLICT, NULL);
 }
@@ -183,24 +201,23 @@ lose(Int core, const struct rtm_line *l, Addr a, Bool write)
 /* Take l for an access by core `me` (-1: the kernel): whoever holds it in a
  * way that conflicts aborts.  l itself may be freed by that. */
 static void
-take(struct rtm_line *l, Int me, Addr a, Bool write)
+take(struct rtm_line *l, Int me, const struct access *x)
 {
-    const Addr line = l->addr;
     ULong readers;
 
     if (l->writer >= 0 && l->writer != me) {
-        lose(l->writer, l, a, write);
-        l = find(line);
+        lose(l->writer, l, x);
+        l = find(x->line);
     }
-    if (!write || !l) {
+    if (!x->write || !l) {
         return;
     }
     readers = l->readers & ~(me >= 0 ? 1ULL << me : 0ULL);
     while (readers) {
         const Int core = __builtin_ctzll(readers);
         readers &= readers - 1;
-        lose(core, l, a, write);
-        l = find(line);
+        lose(core, l, x);
+        l = find(x->line);
         if (!l) {
             return;
         }
@@ -231,7 +248,7 @@ check_capacity(struct rtm_tx *tx, Addr line, Bool write)
 }
 
 static Int
-new_touch(struct rtm_tx *tx, struct rtm_line *l, Addr a)
+new_touch(struct rtm_tx *tx, struct rtm_line *l)
 {
     struct rtm_touch *t;
 
@@ -242,16 +259,27 @@ new_touch(struct rtm_tx *tx, struct rtm_line *l, Addr a)
     }
     t = &tx->touch[tx->n_touch++];
     t->line = l;
-    t->pc = VG_(get_IP)(rtm_cur->tid);
-    t->offset = a > l->addr ? a - l->addr : 0;
+    t->words = 0;
     t->read = t->write = False;
     return tx->n_touch - 1;
 }
 
-/* First access of the transaction to this line, or first write to it; the
- * index of the line in the sets. */
+static void
+note_words(struct rtm_touch *t, UChar words)
+{
+    UChar fresh = words & ~t->words;
+    const Addr pc = VG_(get_IP)(rtm_cur->tid);
+
+    t->words |= words;
+    for (; fresh; fresh &= fresh - 1) {
+        t->pc[__builtin_ctz(fresh)] = pc;
+    }
+}
+
+/* An access that the filter does not know: first to the line, first write, or
+ * first to a word. Returns the index of the line in the sets. */
 static Int
-tx_touch(struct rtm_tx *tx, Addr line, Addr a, Bool write)
+tx_touch(struct rtm_tx *tx, const struct access *x)
 {
     const Int me = tx->core;
     struct rtm_line *l;
@@ -259,77 +287,82 @@ tx_touch(struct rtm_tx *tx, Addr line, Addr a, Bool write)
     UChar old[RTM_LINE];
     Int i;
 
-    l = find_or_add(line);
-    take(l, me, a, write);
-    l = find_or_add(line);
-    if (write) {
+    l = find_or_add(x->line);
+    take(l, me, x);
+    l = find_or_add(x->line);
+    i = touch_of(tx, l);
+    if (x->write && (i < 0 || !tx->touch[i].write)) {
         /* After take(), which may have put the old contents back. May fault
            (the page may be missing): nothing depends on it yet. */
-        VG_(memcpy)(old, (const void *)line, RTM_LINE);
+        VG_(memcpy)(old, (const void *)x->line, RTM_LINE);
     }
-    i = touch_of(tx, l);
     if (i < 0) {
-        i = new_touch(tx, l, a);
+        i = new_touch(tx, l);
     }
     t = &tx->touch[i];
+    note_words(t, x->words);
     if (rtm_opt.cost_line) {
         transfer(l, me);
     }
-    if (write && !t->write) {
+    if (x->write && !t->write) {
         t->write = True;
         VG_(memcpy)(t->old, old, RTM_LINE);
         l->writer = me;
         tx->n_write++;
-        check_capacity(tx, line, True);
-    } else if (!write && !t->read) {
+        check_capacity(tx, x->line, True);
+    } else if (!x->write && !t->read) {
         t->read = True;
         l->readers |= 1ULL << me;
         tx->n_read++;
-        check_capacity(tx, line, False);
+        check_capacity(tx, x->line, False);
     }
     return i;
 }
 
 static void
-tx_access(struct rtm_tx *tx, Addr line, Addr a, Bool write)
+tx_access(struct rtm_tx *tx, const struct access *x)
 {
-    const UInt slot = (line >> 6) % RTM_FILTER;
+    const UInt slot = (x->line >> 6) % RTM_FILTER;
+    const Bool known = tx->filter_gen[slot] == tx->gen
+                       && (tx->filter[slot] & ~1UL) == x->line;
+    Bool written;
 
-    if (tx->filter_gen[slot] == tx->gen
-        && (tx->filter[slot] == (line | 1)
-            || (!write && tx->filter[slot] == line))) {
+    if (known && !(x->words & ~tx->filter_words[slot])
+        && (!x->write || (tx->filter[slot] & 1))) {
         return;
     }
-    if (tx->suspended && !write) {
+    if (tx->suspended && !x->write) {
         /* XSUSLDTRK: the load is not tracked, yet it must not see another
            transaction's uncommitted store. */
-        struct rtm_line *l = find(line);
+        struct rtm_line *l = find(x->line);
         if (l && l->writer != tx->core) {
-            take(l, tx->core, a, False);
+            take(l, tx->core, x);
         }
         return;
     }
-    tx->filter_at[slot] = tx_touch(tx, line, a, write);
+    written = x->write || (known && (tx->filter[slot] & 1));
+    tx->filter_at[slot] = tx_touch(tx, x);
     tx->filter_gen[slot] = tx->gen;
-    tx->filter[slot] = line | (write ? 1 : 0);
+    tx->filter_words[slot] = x->words | (known ? tx->filter_words[slot] : 0);
+    tx->filter[slot] = x->line | (written ? 1 : 0);
 }
 
 static void
-plain_access(Addr line, Addr a, Bool write)
+plain_access(const struct access *x)
 {
-    struct rtm_line *l = find(line);
+    struct rtm_line *l = find(x->line);
     const Int me = rtm_cur->core;
 
     if (l) {
-        if (l->writer >= 0 || (write && l->readers)) {
-            take(l, me, a, write);
-            l = find(line);
+        if (l->writer >= 0 || (x->write && l->readers)) {
+            take(l, me, x);
+            l = find(x->line);
         }
-        if (l && l->last >= 0 && (write || l->writer >= 0)) {
+        if (l && l->last >= 0 && (x->write || l->writer >= 0)) {
             transfer(l, me);
         }
-    } else if (rtm_opt.coherence && write) {
-        find_or_add(line)->last = me;
+    } else if (rtm_opt.coherence && x->write) {
+        find_or_add(x->line)->last = me;
     }
 }
 
@@ -344,10 +377,11 @@ access_range(Addr a, SizeT n, Bool write)
         return;
     }
     for (;; line += RTM_LINE) {
+        const struct access x = part_of(line, a, n, write);
         if (tx->state != RTM_TX_NONE) {
-            tx_access(tx, line, a, write);
+            tx_access(tx, &x);
         } else {
-            plain_access(line, a, write);
+            plain_access(&x);
         }
         if (line == last) {
             break;
@@ -413,7 +447,8 @@ rtm_kernel_access(Addr a, SizeT n, Bool write)
         if (l) {
             /* the kernel works on behalf of the running thread, which has
                no transaction any more */
-            take(l, -1, a, write);
+            const struct access x = part_of(line, a, n, write);
+            take(l, -1, &x);
         }
     }
 }

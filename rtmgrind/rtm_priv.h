@@ -128,8 +128,8 @@ struct rtm_site;
 
 struct rtm_touch {
     struct rtm_line *line;
-    Addr pc;           /* first access of this transaction to the line */
-    UChar offset;      /* in the line, of that access */
+    Addr pc[RTM_LINE / 8]; /* first access to each 8-byte word, or 0 */
+    UChar words;           /* words accessed */
     Bool read, write;
     UChar old[RTM_LINE]; /* contents before the first write */
 };
@@ -161,6 +161,7 @@ struct rtm_tx {
     Addr filter[RTM_FILTER];
     UInt filter_gen[RTM_FILTER];
     Int filter_at[RTM_FILTER]; /* index into touch */
+    UChar filter_words[RTM_FILTER];
     UInt gen;
     UChar saved[sizeof(VexGuestAMD64State)];
 };
@@ -337,7 +338,7 @@ void rtm_count_begin(struct rtm_thread *t);
 void rtm_count_commit(struct rtm_thread *t, ULong cycles); /* before leaving */
 void rtm_count_abort(struct rtm_thread *t, ULong cycles);
 void rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at,
-                        Addr a, Bool requester_writes);
+                        Addr a, UChar words, Bool requester_writes);
 void rtm_count_unfriendly(const HChar *what, Addr pc);
 void rtm_report_reset(void);
 void rtm_report_final(void);

@@ -28,8 +28,7 @@ struct conflict {
     UWord key;
     struct rtm_site *victim_site, *requester_site; /* latter may be NULL */
     Addr victim_pc, requester_pc, addr;
-    Addr first_offset;
-    Bool true_sharing; /* both touched the same 8 bytes, as far as seen */
+    Bool true_sharing; /* both touched the same 8-byte word */
     ULong count, writes;
 };
 
@@ -191,18 +190,28 @@ rtm_count_abort(struct rtm_thread *t, ULong cycles)
     }
 }
 
+/* The victim's access that matters: to a word that both touched, else to any. */
+static Addr
+victims_pc(const struct rtm_touch *at, UChar shared)
+{
+    const UChar words = shared ? shared : at ? at->words : 0;
+
+    return words ? at->pc[__builtin_ctz(words)] : 0;
+}
+
 void
 rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at,
-                   Addr a, Bool requester_writes)
+                   Addr a, UChar words, Bool requester_writes)
 {
+    const Bool true_sharing = at && (at->words & words);
     struct rtm_site *vs = victim->tx.site;
     struct rtm_site *rs = rtm_cur && rtm_cur->tx.state != RTM_TX_NONE
                               ? rtm_cur->tx.site
                               : NULL;
     const Addr rpc = rtm_cur ? VG_(get_IP)(rtm_cur->tid) : 0;
-    const Addr vpc = at ? at->pc : 0;
+    const Addr vpc = victims_pc(at, true_sharing ? at->words & words : 0);
     const Addr line = VG_ROUNDDN(a, RTM_LINE);
-    const UWord key = mix(mix(mix(vs->key, vpc), rpc), line);
+    const UWord key = mix(mix(mix(vs->key, vpc), rpc), line + true_sharing);
     struct conflict *c = VG_(HT_lookup)(conflicts, key);
 
     if (!c) {
@@ -217,14 +226,11 @@ rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at,
         c->victim_pc = vpc;
         c->requester_pc = rpc;
         c->addr = a;
-        c->first_offset = at ? at->offset : 0;
+        c->true_sharing = true_sharing;
         VG_(HT_add_node)(conflicts, c);
     }
     c->count++;
     c->writes += requester_writes;
-    if (at && (a & (RTM_LINE - 1)) / 8 == (Addr)at->offset / 8) {
-        c->true_sharing = True;
-    }
 }
 
 void
