@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* elision-bench: what a lock costs and how far it scales, here.
+ *
+ *   elision-bench [--plan=PLAN] [--topology=SYNTHETIC] [Google Benchmark's options]
+ *   elision-bench --show-plan [--plan=PLAN] [--topology=SYNTHETIC]
+ *
+ * Exit status: 0 measured, 1 a benchmark failed, 2 bad options, plan or topology, or nothing
+ * matched the filter. */
+#define _GNU_SOURCE
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/place.h"
+#include "bench/suites.h"
+#include "elision/elision.h"
+
+struct options {
+    const char *plan;
+    const char *topology;
+    bool show;
+    bool help;
+};
+
+/* If argument begins with name, the rest of it. */
+static const char *
+value_of(const char *argument, const char *name)
+{
+    size_t length = strlen(name);
+    return strncmp(argument, name, length) == 0 ? argument + length : NULL;
+}
+
+/* Takes our options out of argv and leaves Google Benchmark's. */
+static void
+take_options(struct options *options, int *argc, char **argv)
+{
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        const char *value;
+        if ((value = value_of(argv[i], "--plan=")) != NULL) {
+            options->plan = value;
+        }
+        else if ((value = value_of(argv[i], "--topology=")) != NULL) {
+            options->topology = value;
+        }
+        else if (strcmp(argv[i], "--show-plan") == 0) {
+            options->show = true;
+        }
+        else {
+            options->help |= strcmp(argv[i], "--help") == 0;
+            argv[kept++] = argv[i];
+        }
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+}
+
+/* Puts the first line of a file into the context, or what follows `field :` in it. */
+static void
+context_file(const char *key, const char *path, const char *field)
+{
+    char line[4096];
+    const char *found = NULL;
+    FILE *file = fopen(path, "r");
+    while (file != NULL && found == NULL && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (field == NULL) {
+            found = line;
+        }
+        else if (strncmp(line, field, strlen(field)) == 0 && strchr(line, ':') != NULL) {
+            found = strchr(line, ':') + 1;
+            found += strspn(found, " \t");
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    bench_context(key, found != NULL ? found : "unknown");
+}
+
+/* Whether the kernel was booted with tsx=..., as a word. */
+static const char *
+tsx_option(char *line, size_t size)
+{
+    const char *answer = "unknown";
+    FILE *file = fopen("/proc/cmdline", "r");
+    if (file != NULL && fgets(line, (int)size, file) != NULL) {
+        answer = "default";
+        for (char *word = strtok(line, " \n"); word != NULL; word = strtok(NULL, " \n")) {
+            if (value_of(word, "tsx=") != NULL) {
+                answer = word;
+            }
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return answer;
+}
+
+static void
+describe(const struct place_plan *plan)
+{
+    const struct elision_verdict *verdict = elision_verdict();
+    char line[4096];
+    struct utsname name;
+    bench_context("evidence", verdict->emulated    ? "emulated"
+                              : verdict->can_elide ? "hardware"
+                                                   : "native");
+    bench_context("backend", verdict->can_elide ? "rtm" : "none");
+    bench_context("backend_reason", verdict->reason);
+    bench_context("policy", verdict->policy);
+    bench_context("plan", plan->name);
+    bench_context("topology", plan->topology);
+    context_file("cpu", "/proc/cpuinfo", "model name");
+    context_file("microcode", "/proc/cpuinfo", "microcode");
+    context_file("smt", "/sys/devices/system/cpu/smt/control", NULL);
+    context_file("taa", "/sys/devices/system/cpu/vulnerabilities/tsx_async_abort", NULL);
+    bench_context("tsx", tsx_option(line, sizeof line));
+    bench_context("kernel", uname(&name) == 0 ? name.release : "unknown");
+    snprintf(line, sizeof line, "%ld", sysconf(_SC_PAGESIZE));
+    bench_context("page_size", line);
+}
+
+static void
+show(const struct place_plan *plan)
+{
+    printf("%s on %s:", plan->name, plan->topology);
+    for (unsigned i = 0; i < plan->count; i++) {
+        printf(" %u", plan->cpus[i]);
+    }
+    putchar('\n');
+}
+
+/* Under the emulator every thread has a core of its own, so that there is nothing to pin. */
+static const char *
+default_plan(void)
+{
+    return elision_verdict()->emulated ? "none" : "one-per-core";
+}
+
+static int
+run(const struct options *options, int argc, char **argv, hwloc_topology_t topology)
+{
+    static struct place_plan plan;
+    char error[256];
+    const char *name = options->plan != NULL ? options->plan : default_plan();
+    if (!place_make(&plan, topology, name, error, sizeof error)) {
+        fprintf(stderr, "elision-bench: %s\n", error);
+        return 2;
+    }
+    if (options->show) {
+        show(&plan);
+        return 0;
+    }
+    if (!bench_flags(&argc, argv)) {
+        return 2;
+    }
+    describe(&plan);
+    bench_suites_register(&plan, topology);
+    return bench_run();
+}
+
+int
+main(int argc, char **argv)
+{
+    struct options options = {0};
+    hwloc_topology_t topology;
+    char error[256];
+    take_options(&options, &argc, argv);
+    if (options.help) {
+        puts("elision-bench [--plan=PLAN] [--topology=SYNTHETIC] [--show-plan] [options below]\n"
+             "PLAN: compact scatter one-per-core smt-pairs one-socket explicit:LIST none");
+    }
+    if (!place_load(&topology, options.topology, error, sizeof error)) {
+        fprintf(stderr, "elision-bench: %s\n", error);
+        return 2;
+    }
+    int status = run(&options, argc, argv, topology);
+    hwloc_topology_destroy(topology);
+    return status;
+}

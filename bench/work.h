@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* What the benchmarked critical sections do. Each workload counts or sums what it did, so that a
+ * lock that loses an update is seen: check() is asked after every run. */
+#ifndef ELISION_BENCH_WORK_H
+#define ELISION_BENCH_WORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { WORK_THREADS = 64 };
+
+/* One thread's part; on cache lines of its own. */
+struct work_thread {
+    _Alignas(128) uint64_t random; /* state of the generator; never 0 */
+    uint64_t sections;             /* run so far, by this thread */
+    uint64_t own[8];               /* what disjoint work writes */
+    uint64_t wrong;                /* inconsistencies seen inside sections */
+};
+
+struct work {
+    const char *name;
+    void (*reset)(void);                    /* by one thread, before a run; touches all memory */
+    void (*section)(struct work_thread *t); /* with the lock held */
+    bool (*check)(const struct work_thread *threads, int count, uint64_t sections);
+};
+
+/* All workloads; ends with a NULL name. */
+extern const struct work bench_works[];
+
+/* ret:   the workload of that name, or NULL */
+const struct work *bench_work(const char *name);
+
+#endif
