@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Google Benchmark for C.
  *
- * A benchmark is a C function that loops as long as bench_next says so. Threads, arguments, timing,
- * repetitions, filters and output formats are Google Benchmark's, with all of its flags; this header
- * only makes them reachable from C, and shim.cc is the one C++ file.
+ * A benchmark is a C function that loops as long as bench_next says so. Threads, timing,
+ * repetitions, filters and output formats are Google Benchmark's, with all of its flags; this
+ * header only makes them reachable from C, and shim.cc is the one C++ file.
  *
  *     static void
  *     run(struct bench *b, void *arg)

@@ -60,12 +60,14 @@ refused "unknown plan" 'no plan "sideways"' --plan=sideways
 refused "no such hardware thread" "no hardware thread 99" --topology="$two" --plan=explicit:99
 refused "a broken list" "wants a list" --plan=explicit:1-
 refused "an empty list" "wants a list" --plan=explicit:
-refused "smt-pairs without SMT" "no core here has two" --topology="core:2 pu:1" --plan=smt-pairs
+refused "smt-pairs without SMT" "no core here has two" --topology="core:2 pu:1" \
+    --plan=smt-pairs
 refused "a bad synthetic topology" "not a synthetic topology" --topology="core:many"
 echo "<topology>" >"$dir/bad.xml"
 HWLOC_XMLFILE=$dir/bad.xml refused "a broken XML file" "HWLOC_XMLFILE"
 HWLOC_XMLFILE=$dir/none.xml refused "an XML file that is not there" "HWLOC_XMLFILE"
-refused "a filter that matches nothing" "Failed to match any benchmarks" --benchmark_filter=nothing/at/all
+refused "a filter that matches nothing" "Failed to match any benchmarks" \
+    --benchmark_filter=nothing/at/all
 refused "an unknown option" "unrecognized command-line flag" --nonsense
 
 # A plan for another machine must not quietly run somewhere else.

@@ -15,6 +15,8 @@ put() {
 
 fresh() {
     rm -rf "$dir/tree"
+    mkdir "$dir/tree"
+    cp .clang-format "$dir/tree"
     put elision/README.md "# elision"
     put elision/good.h "$MIT
 #ifndef GOOD_H
@@ -53,7 +55,7 @@ long=$(printf '%0101d' 0)
 body=$(for ((i = 0; i < 60; i++)); do echo '    x++;'; done)
 
 finds format elision/x.c "$MIT
-int f(int x) { return x; }" "elision/x.c:2"
+int f(int x) { return x; }" "elision/x.c: 4 places"
 finds text elision/x.c "/* $long */" "longer than 100 columns"
 finds text elision/x.c 'int x; ' "trailing space"
 finds text elision/x.c $'\tint x;' "tab"

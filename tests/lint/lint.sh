@@ -54,12 +54,14 @@ TEXT='(\.(c|h|cc|sh|mk|py|S|awk|supp|def|txt)|(^|/)(Makefile|\.clang-format|\.gi
 ASSEMBLY='\b(__asm__|__asm|asm)\b *(volatile|__volatile__|goto)? *\('
 LICENCE_TEXT='(^|/)(COPYING|LICENSE)$'
 
-style=$here/../../.clang-format
 title[format]="C is laid out by .clang-format (make format)"
 check_format() {
     need clang-format || return 0
-    select_files "$C_FILES" | xargs -r clang-format "--style=file:$style" --dry-run -Werror 2>&1 |
-        grep -E 'error:' | cut -c1-160
+    local file count
+    select_files "$C_FILES" | while read -r file; do
+        count=$(clang-format --dry-run -Werror "$file" 2>&1 | grep -c 'error:')
+        [ "$count" -eq 0 ] || echo "$file: $count places"
+    done
 }
 
 title[text]="lines fit 100 columns and end cleanly"
