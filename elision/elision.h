@@ -63,7 +63,7 @@ extern "C" {
 struct elision_lock {
     uint32_t word_;
     uint32_t line_[15];
-    uint32_t private_[32];
+    uint32_t private_[80];
 } ELISION_ALIGNED;
 typedef struct elision_lock elision_lock_t;
 #define ELISION_LOCK_INIT {0, {0}, {0}}

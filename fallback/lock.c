@@ -273,13 +273,15 @@ spin_until_free(struct elision_fallback *lock)
     return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
 }
 
-void
+struct elision_fallback_wait
 elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
 {
+    struct elision_fallback_wait wait = {0, false};
+
     /* A queue means that spinning would only prolong the wait of those who sleep; join it. */
     if (atomic_load_explicit(&lock->waiters, memory_order_relaxed) == 0 && spin_until_free(lock)
         && elision_fallback_try_(lock, id)) {
-        return;
+        return wait;
     }
     struct elision_fallback_waiter_ waiter = {.id = id};
     uint64_t limit = enqueue(lock, &waiter);
@@ -290,7 +292,7 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
             queue_enter(lock);
             queue_remove(lock, &waiter);
             queue_leave(lock);
-            return;
+            return wait;
         }
         queue_enter(lock);
         uint32_t state = atomic_load_explicit(&waiter.state, memory_order_relaxed);
@@ -299,34 +301,37 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
         }
         queue_leave(lock);
         if (state == WAITER_WAITING) {
+            wait.parks++;
             sleep_until_told(lock, &waiter, limit);
         }
         /* [F.TA] pairs with [F.TR]. */
         if (atomic_load_explicit(&waiter.state, memory_order_acquire) == WAITER_HANDED) {
-            return;
+            wait.handed = true;
+            return wait;
         }
     }
 }
 
-bool
+struct elision_fallback_wait
 elision_fallback_watch_(struct elision_fallback *lock)
 {
+    struct elision_fallback_wait wait = {0, false};
+
     if (spin_until_free(lock)) {
-        return false;
+        return wait;
     }
     struct elision_fallback_waiter_ waiter = {.id = 0};
     uint64_t limit = enqueue(lock, &waiter);
-    bool slept = false;
 
     while (atomic_load_explicit(&lock->word, memory_order_relaxed) != 0) {
         if (atomic_load_explicit(&waiter.state, memory_order_acquire) != WAITER_WAITING) {
-            return slept; /* [F.TA]; out of the queue already */
+            return wait; /* [F.TA]; out of the queue already */
         }
-        slept = true;
+        wait.parks++;
         sleep_until_told(lock, &waiter, limit);
     }
     queue_enter(lock);
     queue_remove(lock, &waiter);
     queue_leave(lock);
-    return slept;
+    return wait;
 }

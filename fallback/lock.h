@@ -50,13 +50,34 @@ struct __attribute__((may_alias)) elision_fallback {
     uint32_t spare[16];
 };
 
+/* A lock as the embedder allocates it: the real one, and the auxiliary one that losers of conflicts
+ * queue on before they speculate again. Transactions subscribe to the first only. */
+struct __attribute__((may_alias)) elision_fallback_pair {
+    struct elision_fallback real;
+    struct elision_fallback auxiliary;
+};
+
+/* ret:   the auxiliary lock of lock, which is the real one of a pair */
+static inline struct elision_fallback *
+elision_fallback_aux_(struct elision_fallback *lock)
+{
+    return &((struct elision_fallback_pair *)lock)->auxiliary;
+}
+
 /* Set once at load: how often the head locker may be passed (0: strict hand-over), and how many
  * rounds to spin before parking. */
 extern uint32_t elision_fallback_passes_;
 extern uint32_t elision_fallback_spins_;
 
+/* What waiting took. */
+struct elision_fallback_wait {
+    uint32_t parks; /* times it slept */
+    bool handed;    /* the lock was handed over */
+};
+
 /* Slow halves; contracts with the inline functions below. */
-void elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id);
+struct elision_fallback_wait elision_fallback_acquire_slow_(struct elision_fallback *lock,
+                                                            uint32_t id);
 void elision_fallback_release_slow_(struct elision_fallback *lock, bool released);
 
 /* ret:   true if the word was free and is now id's
@@ -73,12 +94,13 @@ elision_fallback_try_(struct elision_fallback *lock, uint32_t id)
 
 /* Acquire for thread id; spins briefly, then parks. id is not 0 and does not hold the lock.
  * order: acquire   tx: outside only */
-static inline void
+static inline struct elision_fallback_wait
 elision_fallback_acquire_(struct elision_fallback *lock, uint32_t id)
 {
-    if (__builtin_expect(!elision_fallback_try_(lock, id), 0)) {
-        elision_fallback_acquire_slow_(lock, id);
+    if (__builtin_expect(elision_fallback_try_(lock, id), 1)) {
+        return (struct elision_fallback_wait){0, false};
     }
+    return elision_fallback_acquire_slow_(lock, id);
 }
 
 /* Release. The calling thread holds the lock.
@@ -104,9 +126,8 @@ elision_fallback_release_(struct elision_fallback *lock)
 
 /* Wait until the word has been seen free, without writing it: for threads that will speculate. The
  * word may be taken again when this returns.
- * ret:   true if it slept
  * tx:    outside only */
-bool elision_fallback_watch_(struct elision_fallback *lock);
+struct elision_fallback_wait elision_fallback_watch_(struct elision_fallback *lock);
 
 /* In a forked child: forget every queue of every lock, since its threads are gone. */
 void elision_fallback_forked_(void);

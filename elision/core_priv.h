@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What elide.c, thread.c, site.c, stats.c and init.c share.
+ *
+ * Per thread one record, in the list for ever and reused by later threads, so that counters never
+ * decrease and are read without stopping anybody: each has one writer, its owner, and is stored by
+ * relaxed atomics. Inside a transaction only the owner's record is written, and no counter.
+ */
+#ifndef ELISION_CORE_PRIV_H
+#define ELISION_CORE_PRIV_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#if !defined(__x86_64__)
+#include <time.h>
+#endif
+
+#include "elision/elision.h"
+#include "elision/knobs.h"
+#include "elision/policy.h"
+#include "fallback/lock.h"
+
+#define likely_(x) __builtin_expect(!!(x), 1)
+#define unlikely_(x) __builtin_expect(!!(x), 0)
+
+/* --- Counters ----------------------------------------------------------------------------------*/
+
+/* One struct of them per site and thread. Written by the owner, outside transactions. */
+struct elision_counters {
+    _Atomic uint64_t commits;
+    _Atomic uint64_t aborts[ELISION_ABORT_REASONS];
+    _Atomic uint64_t locked, fallbacks, skips, giveups, reprobes, cuts, busy;
+    _Atomic uint64_t cycles_speculating, cycles_wasted, cycles_waiting, cycles_holding;
+    _Atomic uint64_t max_speculating, max_wasted, max_waiting, max_holding;
+};
+
+/* Relaxed on both sides: readers want some recent value and no order. */
+static inline void
+elision_count_(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void
+elision_count_max_(_Atomic uint64_t *counter, uint64_t n)
+{
+    if (n > atomic_load_explicit(counter, memory_order_relaxed)) {
+        atomic_store_explicit(counter, n, memory_order_relaxed);
+    }
+}
+
+/* --- Threads -----------------------------------------------------------------------------------*/
+
+/* A site as one thread sees it. */
+struct elision_site_state {
+    uint32_t credit;  /* sections that may speculate once without asking the policy */
+    uint32_t granted; /* what credit was when last set */
+    uint64_t typical; /* cycles of the last timed transaction that committed */
+    struct elision_policy_state policy;
+    struct elision_counters count;
+} ELISION_ALIGNED;
+
+/* Sections deeper than this in each other end the process with a message. */
+#define ELISION_DEPTH_MAX 16
+
+/* A section the fast paths do not handle. */
+struct elision_section {
+    struct elision_fallback *lock;
+    struct elision_site_state *state;
+    enum elision_path path;
+    bool joined;     /* part of an outer section's transaction */
+    bool aux;        /* holds the lock's auxiliary lock */
+    bool timed;      /* began is valid */
+    uint64_t began;  /* TSC */
+    uint64_t waited; /* TSC cycles before it began */
+    struct elision_policy_attempt attempt;
+};
+
+struct elision_thread {
+    /* A section is in exactly one place: speculating, holding, or sections[depth - 1]. */
+    struct elision_fallback *speculating; /* the only section, speculative, by the fast path */
+    struct elision_fallback *holding;     /* the only section, locked, by the fast path */
+    struct elision_site_state *state;     /* of either */
+    uint32_t depth;                       /* sections this thread is in, all kinds */
+    uint32_t ticks;                       /* checkpoints left before a cut; 0: not yet loaded */
+    uint32_t id;                          /* in lock words; 0: the record of nobody */
+    uint32_t sample;                      /* locked sections until the next timed one */
+    struct elision_fallback *wants_lock;  /* the next enter of this lock takes it */
+    struct elision_thread *next;          /* in the list of all; constant after insertion */
+    _Atomic uint64_t parks, handovers;    /* of waits by this thread */
+    bool alive;                           /* under the registry's mutex */
+    bool transacting;                     /* a slow-path section's transaction is open */
+    struct elision_section sections[ELISION_DEPTH_MAX];
+    /* ELISION_SITES_MAX + 1 of them, none in elision_nobody_; index 0 is shared by all sites that
+     * got no id of their own. */
+    struct elision_site_state states[];
+};
+
+/* The calling thread's record; elision_nobody_ until it first enters a section. Initial-exec: no
+ * function call inside a transaction. */
+extern _Thread_local struct elision_thread *elision_self_ __attribute__((tls_model("initial-exec")));
+extern struct elision_thread elision_nobody_;
+
+/* Give the calling thread a record. Ends the process, with a line, if there is no memory.
+ * tx:    outside only */
+struct elision_thread *elision_thread_register_(void);
+
+/* Recompute elision_speculate_; call after anything it depends on has changed. */
+void elision_thread_update_(void);
+
+/* The list of all records. order: acquire */
+struct elision_thread *elision_thread_first_(void);
+uint64_t elision_thread_count_(void);
+
+void elision_thread_prepare_fork_(void);
+void elision_thread_parent_forked_(void);
+void elision_thread_child_forked_(void);
+
+/* --- Sites -------------------------------------------------------------------------------------*/
+
+/* Give site an id if it has none and there is one left. tx: outside only */
+void elision_site_register_(elision_site_t *site);
+
+/* ret:   ids given so far; site i (1..n) by elision_site_at_, which may be NULL for a moment */
+uint32_t elision_site_count_(void);
+const elision_site_t *elision_site_at_(uint32_t id);
+
+static inline struct elision_site_state *
+elision_state_of_(struct elision_thread *self, const elision_site_t *site)
+{
+    /* [E.ID] relaxed: the id is only an index, published by nothing else; see site.c. */
+    return &self->states[__atomic_load_n(&site->id_, __ATOMIC_RELAXED)];
+}
+
+/* --- Process-wide, set at load -----------------------------------------------------------------*/
+
+/* The one question of the fast path: may sections speculate now? Own line, rarely written. */
+struct elision_switch {
+    _Atomic bool speculate;
+} ELISION_ALIGNED;
+extern struct elision_switch elision_switch_;
+
+static inline bool
+elision_may_speculate_(void)
+{
+    return atomic_load_explicit(&elision_switch_.speculate, memory_order_relaxed);
+}
+
+extern struct elision_knobs elision_knobs_;
+extern struct elision_policy_params elision_params_;
+extern struct elision_verdict elision_verdict_;
+extern _Atomic bool elision_enabled_;
+extern _Atomic unsigned elision_concurrency_;
+
+/* Load-time set-up; idempotent, called by the constructor and by the first registration. */
+void elision_init_(void);
+
+/* Sections between two timed ones. */
+#define ELISION_SAMPLE 64u
+
+/* A line on stderr about misuse; ends the process if fatal, or if ELISION_MISUSE=abort.
+ * tx:    outside only */
+void elision_misuse_(bool fatal, const char *call, const void *lock, const char *expected,
+                     uint32_t word);
+
+/* Cycles for measuring, not for ordering. tx: safe */
+static inline uint64_t
+elision_cycles_(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#endif
+}
+
+#endif

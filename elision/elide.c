@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The state machine: enter, leave, checkpoint, irrevocable.
+ *
+ *                    +--------------------- outside <---------------------------+
+ *         credit > 0 |                        |  credit = 0, or aborted         |
+ *                    v                        v                                 |
+ *     +--> begin; subscribe [E.S]      ask the policy --LOCK--> acquire ---> LOCKED --leave-->
+ *     |        |         | held               | SPECULATE
+ *     |        |         +-> abort 0xff       v
+ *     |        |                       back off; auxiliary lock; wait until free
+ *     |        v                              |
+ *     |   SPECULATIVE <------- begin; subscribe
+ *     |        |   \
+ *     |      leave  any abort: memory, stack and registers are as they were at begin; the policy
+ *     |        v        is asked what to do about this status
+ *     +---- commit
+ *
+ * The begin may be in elision_enter while the section runs in its caller: an abort restores the
+ * stack's bytes with everything else, so the frame that elision_enter left is whole again.
+ *
+ * A section is kept by one of two fast records (speculating, holding) or, when it is nested, timed
+ * or holds the auxiliary lock, in sections[]. All of that is written inside the transaction and so
+ * undone with it; counters are written after commit or abort only.
+ */
+#include "elision/core_priv.h"
+
+#include "elision/tx.h"
+#include "probes/step.h"
+#include "probes/trace.h"
+
+_Static_assert(sizeof(struct elision_lock) == sizeof(struct elision_fallback_pair),
+               "elision.h and fallback/lock.h agree on a lock's size");
+_Static_assert(offsetof(struct elision_lock, word_) == offsetof(struct elision_fallback, word),
+               "and on where its word is");
+
+/* What the caller of an enter can live with. */
+enum how {
+    HOW_ENTER = 0,       /* waits */
+    HOW_TRY = 1,         /* does not wait for the lock */
+    HOW_SPECULATIVE = 2, /* nor takes it */
+};
+
+static inline uint32_t
+word_of(const struct elision_fallback *lock)
+{
+    return atomic_load_explicit(&lock->word, memory_order_relaxed);
+}
+
+/* [E.S] The subscription: the first access of every transaction. From here on whoever takes the
+ * lock aborts us. Relaxed is enough: begin orders it, and the transaction's reads are one with it.
+ * Without it a section would run beside a lock holder. */
+static inline ELISION_TX void
+subscribe_tx(const struct elision_fallback *lock)
+{
+    if (unlikely_(word_of(lock) != 0)) {
+        elision_tx_abort_(ELISION_CODE_BUSY);
+    }
+}
+
+static ELISION_TX __attribute__((noinline)) void
+abort_misuse_tx(void)
+{
+    elision_tx_abort_(ELISION_CODE_MISUSE);
+}
+
+static ELISION_TX __attribute__((noinline)) void
+abort_irrevocable_tx(void)
+{
+    elision_tx_abort_(ELISION_CODE_IRREVOCABLE);
+}
+
+static inline bool
+transacting(const struct elision_thread *self)
+{
+    return self->speculating != NULL || self->transacting;
+}
+
+/* For the static probes. */
+static inline const char *
+name_of(const struct elision_thread *self, const struct elision_site_state *state)
+{
+    const elision_site_t *site = elision_site_at_((uint32_t)(state - self->states));
+
+    return site != NULL ? site->name_ : NULL;
+}
+
+/* --- Misuse ------------------------------------------------------------------------------------*/
+
+/* In a transaction nothing can be printed: abort it, and if the misuse happens again with the lock
+ * held, report it then. Returns only in ELISION_MISUSE=report mode, and for errors that can be
+ * survived. */
+static void
+misuse(struct elision_thread *self, bool fatal, const char *call,
+       const struct elision_fallback *lock, const char *expected)
+{
+    if (transacting(self)) {
+        abort_misuse_tx();
+    }
+    elision_misuse_(fatal, call, lock, expected, word_of(lock));
+}
+
+/* --- Entering ----------------------------------------------------------------------------------*/
+
+static void
+waited(struct elision_thread *self, struct elision_site_state *state, uint64_t cycles,
+       struct elision_fallback_wait wait)
+{
+    elision_count_(&state->count.cycles_waiting, cycles);
+    elision_count_max_(&state->count.max_waiting, cycles);
+    elision_count_(&self->parks, wait.parks);
+    elision_count_(&self->handovers, wait.handed);
+}
+
+static void
+release_aux(struct elision_section *section)
+{
+    if (section->aux) {
+        section->aux = false;
+        elision_fallback_release_(elision_fallback_aux_(section->lock));
+    }
+}
+
+/* The policy's or the caller's choice is the lock. */
+static enum elision_path
+take_lock(struct elision_thread *self, struct elision_section *section, enum how how)
+{
+    struct elision_fallback *lock = section->lock;
+    struct elision_site_state *state = section->state;
+
+    if (how == HOW_SPECULATIVE) {
+        self->wants_lock = lock;
+    }
+    if (how == HOW_SPECULATIVE || !elision_fallback_try_(lock, self->id)) {
+        if (how != HOW_ENTER) {
+            release_aux(section);
+            elision_count_(&state->count.busy, 1);
+            return ELISION_BUSY;
+        }
+        uint64_t before = elision_cycles_();
+        struct elision_fallback_wait wait = elision_fallback_acquire_(lock, self->id);
+        section->waited = elision_cycles_() - before;
+        waited(self, state, section->waited, wait);
+    }
+    /* Only now: whoever waits for the auxiliary lock would only have aborted on ours. */
+    release_aux(section);
+    if (section->attempt.total > 0) {
+        elision_count_(&state->count.fallbacks, 1);
+        ELISION_TRACE_FALLBACK(name_of(self, state), section->attempt.total);
+    }
+    section->path = ELISION_LOCKED;
+    section->began = elision_cycles_();
+    self->ticks = 0;
+    self->depth++;
+    return ELISION_LOCKED;
+}
+
+/* Make ready for a begin as the policy wants it. ret: false if the caller would have to wait. */
+static bool
+prepare(struct elision_thread *self, struct elision_section *section,
+        const struct elision_policy_decision *decision, enum how how)
+{
+    struct elision_fallback *lock = section->lock;
+    uint64_t before = 0;
+    struct elision_fallback_wait wait = {0, false};
+
+    for (uint32_t i = 0; i < decision->pauses; i++) {
+        elision_park_pause_();
+    }
+    if (decision->aux && !section->aux) {
+        struct elision_fallback *aux = elision_fallback_aux_(lock);
+        section->aux = elision_fallback_try_(aux, self->id);
+        if (!section->aux && how == HOW_ENTER) {
+            before = elision_cycles_();
+            wait = elision_fallback_acquire_(aux, self->id);
+            section->aux = true;
+        }
+    }
+    if (decision->wait && word_of(lock) != 0) {
+        if (how != HOW_ENTER) {
+            return false;
+        }
+        before = before != 0 ? before : elision_cycles_();
+        struct elision_fallback_wait more = elision_fallback_watch_(lock);
+        wait.parks += more.parks;
+    }
+    if (before != 0) {
+        waited(self, section->state, elision_cycles_() - before, wait);
+    }
+    return true;
+}
+
+/* An attempt failed with status after cycles: count it and ask what next. */
+static struct elision_policy_decision
+aborted(struct elision_thread *self, struct elision_section *section, uint32_t status,
+        uint64_t cycles)
+{
+    struct elision_site_state *state = section->state;
+    enum elision_abort reason = elision_policy_classify_(status);
+    struct elision_policy_decision decision;
+
+    elision_count_(&state->count.aborts[reason], 1);
+    elision_count_(&state->count.cycles_wasted, cycles);
+    elision_count_max_(&state->count.max_wasted, cycles);
+    ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
+    decision = elision_policy_abort_(&elision_params_, &state->policy, &section->attempt, status,
+                                     cycles);
+    if (decision.gave_up) {
+        elision_count_(&state->count.giveups, 1);
+        ELISION_TRACE_GIVEUP(name_of(self, state), state->policy.skip);
+    }
+    return decision;
+}
+
+/* Do as the policy says until the section is entered. Returns from begin as often as it takes. */
+static ELISION_TX enum elision_path
+pursue(struct elision_thread *self, struct elision_section *section,
+       struct elision_policy_decision decision, enum how how)
+{
+    while (decision.action == ELISION_ACTION_SPECULATE) {
+        ELISION_STEP("enter: prepare");
+        if (!prepare(self, section, &decision, how)) {
+            release_aux(section);
+            elision_count_(&section->state->count.busy, 1);
+            return ELISION_BUSY;
+        }
+        section->began = elision_cycles_();
+        uint32_t status = elision_tx_begin_();
+        if (status == ELISION_TX_STARTED) {
+            subscribe_tx(section->lock);
+            ELISION_STEP("enter: subscribed");
+            section->path = ELISION_SPECULATIVE;
+            self->transacting = true;
+            self->ticks = 0;
+            self->depth++;
+            ELISION_STEP("enter: entered");
+            return ELISION_SPECULATIVE;
+        }
+        decision = aborted(self, section, status, elision_cycles_() - section->began);
+    }
+    return take_lock(self, section, how);
+}
+
+/* The next free record in sections[], set up for lock. */
+static struct elision_section *
+new_section(struct elision_thread *self, struct elision_fallback *lock,
+            struct elision_site_state *state)
+{
+    struct elision_section *section = &self->sections[self->depth];
+
+    section->lock = lock;
+    section->state = state;
+    section->joined = false;
+    section->aux = false;
+    section->waited = 0;
+    section->attempt = (struct elision_policy_attempt){0};
+    return section;
+}
+
+/* Tell the policy what the fast path did on credit; aborted: the last of them did not commit. */
+static void
+settle(struct elision_site_state *state, bool last_aborted)
+{
+    uint32_t used = state->granted - state->credit - (last_aborted ? 1u : 0u);
+
+    state->granted = 0;
+    state->credit = 0;
+    elision_policy_commits_(&elision_params_, &state->policy, used);
+}
+
+/* The fast path's transaction came back with status. */
+static __attribute__((noinline)) enum elision_path
+fast_aborted(struct elision_thread *self, struct elision_fallback *lock,
+             struct elision_site_state *state, uint32_t status, enum how how)
+{
+    struct elision_section *section = new_section(self, lock, state);
+
+    settle(state, true);
+    /* It was not timed; half of what this site's transactions take is the guess. */
+    return pursue(self, section, aborted(self, section, status, state->typical / 2), how);
+}
+
+/* Move a section from the fast records to sections[0]. In a transaction this is undone with it. */
+static void
+make_general(struct elision_thread *self)
+{
+    struct elision_section *section = &self->sections[0];
+    bool speculative = self->speculating != NULL;
+
+    if (!speculative && self->holding == NULL) {
+        return;
+    }
+    section->lock = speculative ? self->speculating : self->holding;
+    section->state = self->state;
+    section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
+    section->joined = false;
+    section->aux = false;
+    section->began = 0;
+    section->waited = 0;
+    section->attempt = (struct elision_policy_attempt){0};
+    self->transacting = speculative;
+    self->speculating = NULL;
+    self->holding = NULL;
+}
+
+/* ret: the section of lock, or NULL if the thread is not inside it. pre: make_general */
+static struct elision_section *
+find_section(struct elision_thread *self, const struct elision_fallback *lock)
+{
+    for (uint32_t i = self->depth; i > 0; i--) {
+        if (self->sections[i - 1].lock == lock) {
+            return &self->sections[i - 1];
+        }
+    }
+    return NULL;
+}
+
+/* An enter inside another section. ret: true if it is done, with *path; false: go on as usual. */
+static bool
+enter_nested(struct elision_thread *self, struct elision_fallback *lock,
+             struct elision_site_state *state, enum how how, enum elision_path *path)
+{
+    make_general(self);
+    if (find_section(self, lock) != NULL) {
+        misuse(self, true, "elision_enter", lock, "a thread that is not inside");
+    }
+    if (self->depth == ELISION_DEPTH_MAX) {
+        misuse(self, true, "elision_enter", lock, "at most 16 locks entered at once");
+    }
+    if (how == HOW_SPECULATIVE) {
+        misuse(self, true, "elision_enter_speculative", lock, "a thread inside no section");
+    }
+    if (!self->transacting) {
+        return false;
+    }
+    if (how == HOW_TRY && word_of(lock) != 0) {
+        *path = ELISION_BUSY;
+        return true;
+    }
+    subscribe_tx(lock);
+    struct elision_section *section = new_section(self, lock, state);
+    section->joined = true;
+    section->path = ELISION_SPECULATIVE;
+    self->depth++;
+    *path = ELISION_SPECULATIVE;
+    return true;
+}
+
+static __attribute__((noinline)) enum elision_path
+enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
+{
+    struct elision_thread *self = elision_self_;
+    enum elision_path path = ELISION_BUSY;
+
+    if (self->id == 0) {
+        self = elision_thread_register_();
+    }
+    if (__atomic_load_n(&site->id_, __ATOMIC_RELAXED) == 0 && !transacting(self)) {
+        elision_site_register_(site);
+    }
+    struct elision_site_state *state = elision_state_of_(self, site);
+    if (self->depth != 0 && enter_nested(self, lock, state, how, &path)) {
+        return path;
+    }
+    struct elision_section *section = new_section(self, lock, state);
+    struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
+    settle(state, false);
+    self->sample = ELISION_SAMPLE;
+    if (elision_may_speculate_() && !(self->wants_lock == lock && how != HOW_SPECULATIVE)) {
+        if (!state->policy.ready) {
+            /* Threads and sites draw different numbers from one seed; 0 means not seeded. */
+            uint32_t id = __atomic_load_n(&site->id_, __ATOMIC_RELAXED);
+            state->policy.random = (elision_params_.seed + self->id * 0x9e3779b9u
+                                    + id * 0x85ebca6bu) | 1u;
+        }
+        decision = elision_policy_enter_(&elision_params_, &state->policy, &section->attempt);
+        if (decision.skipped) {
+            elision_count_(&state->count.skips, 1);
+        }
+        if (decision.reprobe) {
+            elision_count_(&state->count.reprobes, 1);
+            ELISION_TRACE_REPROBE(name_of(self, state));
+        }
+    }
+    self->wants_lock = NULL;
+    return pursue(self, section, decision, how);
+}
+
+/* The fast paths, and the whole of an uncontended enter. */
+static inline __attribute__((always_inline)) ELISION_TX enum elision_path
+enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
+{
+    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
+    struct elision_thread *self = elision_self_;
+
+    if (unlikely_(self->depth != 0)) {
+        return enter_slow(lock, site, how);
+    }
+    struct elision_site_state *state = elision_state_of_(self, site);
+    if (elision_may_speculate_()) {
+        if (unlikely_(state->credit == 0 || word_of(lock) != 0)) {
+            return enter_slow(lock, site, how);
+        }
+        state->credit--;
+        uint32_t status = elision_tx_begin_();
+        if (likely_(status == ELISION_TX_STARTED)) {
+            subscribe_tx(lock);
+            self->speculating = lock;
+            self->state = state;
+            self->depth = 1;
+            self->ticks = 0;
+            ELISION_STEP("enter: fast");
+            return ELISION_SPECULATIVE;
+        }
+        return fast_aborted(self, lock, state, status, how);
+    }
+    if (how == HOW_SPECULATIVE || --self->sample == 0
+        || unlikely_(!elision_fallback_try_(lock, self->id))) {
+        return enter_slow(lock, site, how);
+    }
+    self->holding = lock;
+    self->state = state;
+    self->depth = 1;
+    return ELISION_LOCKED;
+}
+
+ELISION_TX enum elision_path
+elision_enter(elision_lock_t *lock, elision_site_t *site)
+{
+    return enter_fast(lock, site, HOW_ENTER);
+}
+
+ELISION_TX enum elision_path
+elision_try_enter(elision_lock_t *lock, elision_site_t *site)
+{
+    return enter_fast(lock, site, HOW_TRY);
+}
+
+ELISION_TX enum elision_path
+elision_enter_speculative(elision_lock_t *lock, elision_site_t *site)
+{
+    return enter_fast(lock, site, HOW_SPECULATIVE);
+}
+
+/* --- Leaving -----------------------------------------------------------------------------------*/
+
+/* Take section out of sections[], wherever it is. */
+static void
+remove_section(struct elision_thread *self, struct elision_section *section)
+{
+    size_t after = (size_t)(&self->sections[self->depth] - (section + 1));
+
+    for (size_t i = 0; i < after; i++) {
+        section[i] = section[i + 1];
+    }
+    self->depth--;
+}
+
+/* Leave the section whose begin opened the transaction, while another has joined it: the
+ * transaction goes on and is that one's now. ret: false if there is none. */
+static bool
+pass_on(struct elision_thread *self, struct elision_section *section)
+{
+    for (struct elision_section *at = section + 1; at < &self->sections[self->depth]; at++) {
+        if (at->joined) {
+            at->joined = false;
+            at->began = section->began;
+            at->aux = false;
+            return !section->aux;
+        }
+    }
+    return false;
+}
+
+static void
+leave_locked(struct elision_thread *self, struct elision_section *section)
+{
+    struct elision_section left = *section;
+    uint64_t held = left.began != 0 ? elision_cycles_() - left.began : 0;
+    struct elision_counters *count = &left.state->count;
+
+    remove_section(self, section);
+    elision_count_(&count->locked, 1);
+    elision_count_(&count->cycles_holding, held);
+    elision_count_max_(&count->max_holding, held);
+    if (elision_may_speculate_()) {
+        elision_policy_locked_(&elision_params_, &left.state->policy, &left.attempt,
+                               held + left.waited);
+    }
+    elision_fallback_release_(left.lock);
+}
+
+static ELISION_TX void
+leave_speculative(struct elision_thread *self, struct elision_section *section)
+{
+    struct elision_section left = *section;
+
+    self->transacting = false;
+    remove_section(self, section);
+    ELISION_STEP("leave: commit");
+    elision_tx_commit_();
+    struct elision_site_state *state = left.state;
+    uint64_t cycles = left.began != 0 ? elision_cycles_() - left.began : 0;
+
+    elision_count_(&state->count.commits, 1);
+    elision_count_(&state->count.cycles_speculating, cycles);
+    elision_count_max_(&state->count.max_speculating, cycles);
+    state->typical = cycles != 0 ? cycles : state->typical;
+    uint32_t credit = elision_policy_commit_(&elision_params_, &state->policy, &left.attempt,
+                                             cycles);
+    state->credit = credit;
+    state->granted = credit;
+    release_aux(&left);
+}
+
+static __attribute__((noinline)) void
+leave_slow(struct elision_fallback *lock)
+{
+    struct elision_thread *self = elision_self_;
+    struct elision_section *section = NULL;
+
+    if (self->id != 0) {
+        make_general(self);
+        section = find_section(self, lock);
+    }
+    if (section == NULL) {
+        misuse(self, false, "elision_leave", lock, "this thread to be inside");
+        return;
+    }
+    if (section->path == ELISION_LOCKED) {
+        leave_locked(self, section);
+    }
+    else if (section->joined || pass_on(self, section)) {
+        remove_section(self, section);
+    }
+    else {
+        leave_speculative(self, section);
+    }
+}
+
+ELISION_TX void
+elision_leave(elision_lock_t *public_lock)
+{
+    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
+    struct elision_thread *self = elision_self_;
+
+    if (likely_(self->speculating == lock)) {
+        struct elision_site_state *state = self->state;
+        self->speculating = NULL;
+        self->depth = 0;
+        ELISION_STEP("leave: fast");
+        elision_tx_commit_();
+        elision_count_(&state->count.commits, 1);
+        return;
+    }
+    if (likely_(self->holding == lock)) {
+        self->holding = NULL;
+        self->depth = 0;
+        elision_count_(&self->state->count.locked, 1);
+        elision_fallback_release_(lock);
+        return;
+    }
+    leave_slow(lock);
+}
+
+/* --- In between --------------------------------------------------------------------------------*/
+
+bool
+elision_is_speculative(void)
+{
+    return transacting(elision_self_);
+}
+
+bool
+elision_is_inside(const elision_lock_t *public_lock)
+{
+    const struct elision_fallback *lock = (const struct elision_fallback *)public_lock;
+    struct elision_thread *self = elision_self_;
+
+    if (self->id == 0 || self->depth == 0) {
+        return false;
+    }
+    if (self->speculating != NULL || self->holding != NULL) {
+        return self->speculating == lock || self->holding == lock;
+    }
+    return find_section(self, lock) != NULL;
+}
+
+void
+elision_irrevocable(elision_lock_t *lock)
+{
+    struct elision_thread *self = elision_self_;
+
+    if (transacting(self)) {
+        abort_irrevocable_tx();
+    }
+    if (!elision_is_inside(lock)) {
+        misuse(self, false, "elision_irrevocable", (const struct elision_fallback *)lock,
+               "this thread to be inside");
+    }
+}
+
+unsigned
+elision_section_length(elision_site_t *site)
+{
+    struct elision_thread *self = elision_self_;
+
+    if (self->id == 0) {
+        return elision_params_.length;
+    }
+    return elision_policy_length_(&elision_params_, &elision_state_of_(self, site)->policy);
+}
+
+bool
+elision_handover_pending(const elision_lock_t *public_lock)
+{
+    const struct elision_fallback *lock = (const struct elision_fallback *)public_lock;
+
+    return atomic_load_explicit(&lock->handover, memory_order_relaxed) != 0;
+}
+
+void
+elision_set_switch_interval(elision_lock_t *public_lock, uint64_t nanoseconds)
+{
+    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
+
+    atomic_store_explicit(&lock->interval, nanoseconds, memory_order_relaxed);
+}
+
+/* Commit or release, and enter anew. */
+static enum elision_path
+cut(struct elision_thread *self, elision_lock_t *lock, elision_site_t *site)
+{
+    struct elision_site_state *state = elision_state_of_(self, site);
+
+    elision_leave(lock);
+    elision_count_(&state->count.cuts, 1);
+    return elision_enter(lock, site);
+}
+
+/* One checkpoint of the length of the section that began at state. ret: true if it is used up. */
+static inline bool
+tick(struct elision_thread *self, const struct elision_site_state *state)
+{
+    if (self->ticks == 0) {
+        self->ticks = elision_policy_length_(&elision_params_, &state->policy);
+    }
+    return --self->ticks == 0;
+}
+
+enum elision_path
+elision_checkpoint(elision_lock_t *public_lock, elision_site_t *site)
+{
+    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
+    struct elision_thread *self = elision_self_;
+
+    if (likely_(self->speculating == lock)) {
+        return likely_(!tick(self, self->state)) ? ELISION_SPECULATIVE
+                                                 : cut(self, public_lock, site);
+    }
+    if (self->holding == lock) {
+        return unlikely_(elision_handover_pending(public_lock)) || elision_may_speculate_()
+                   ? cut(self, public_lock, site)
+                   : ELISION_LOCKED;
+    }
+    struct elision_section *section = self->id != 0 ? find_section(self, lock) : NULL;
+    if (section == NULL) {
+        misuse(self, false, "elision_checkpoint", lock, "this thread to be inside");
+        return ELISION_BUSY;
+    }
+    /* Inside other sections too: cutting this one alone would publish half of theirs. */
+    if (self->depth > 1) {
+        return section->path;
+    }
+    if (tick(self, section->state)
+        || (section->path == ELISION_LOCKED && elision_handover_pending(public_lock))) {
+        return cut(self, public_lock, site);
+    }
+    return section->path;
+}
+
+enum elision_path
+elision_checkpoint_now(elision_lock_t *public_lock, elision_site_t *site)
+{
+    struct elision_thread *self = elision_self_;
+
+    if (self->depth == 1 && elision_is_inside(public_lock)
+        && (transacting(self) || elision_may_speculate_())) {
+        return cut(self, public_lock, site);
+    }
+    return elision_checkpoint(public_lock, site);
+}

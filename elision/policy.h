@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The retry policy: a pure function of a site's state and what happened. It reads no clock and no
+ * global, does no I/O and knows nothing of locks; so every row of docs/abort-policy.md is tested as
+ * a table. One state per site and thread, one attempt record per section:
+ *
+ *     enter --> elision_policy_enter_ --SPECULATE--> begin --abort--> elision_policy_abort_ --+
+ *                     |                     ^          |                    |                 |
+ *                   LOCK                    +----------|------SPECULATE-----+               LOCK
+ *                     v                                v commit                               v
+ *         elision_policy_locked_          elision_policy_commit_            elision_policy_locked_
+ */
+#ifndef ELISION_POLICY_H
+#define ELISION_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elision/elision.h"
+
+enum elision_policy_algorithm {
+    ELISION_POLICY_FIXED = 0,    /* budgets and skips from the table, nothing learnt but skips */
+    ELISION_POLICY_ADAPTIVE = 1, /* ours */
+    ELISION_POLICY_HOTSPOT = 2,  /* gives up for good above an abort ratio */
+    ELISION_POLICY_TUNER = 3,    /* hill climbing on the budget, UCB1 on capacity handling */
+    ELISION_POLICY_GOCC = 4,     /* perceptron over site and lock */
+    ELISION_POLICY_ODAIRA = 5,   /* length shrinks, never grows */
+};
+
+enum elision_policy_backoff {
+    ELISION_BACKOFF_NONE = 0,
+    ELISION_BACKOFF_EXPONENTIAL = 1, /* random in [1, base << try], capped */
+    ELISION_BACKOFF_DPDK = 2,        /* (random & 7 | 1) << try, not capped by the original */
+};
+
+#define ELISION_BUDGET_NONE 0
+#define ELISION_BUDGET_UNLIMITED 0xffffu
+
+/* A preset: one row of the table in policy_presets.c. */
+struct elision_policy_params {
+    const char *name;
+    enum elision_policy_algorithm algorithm;
+    uint16_t budget;      /* failed attempts per section before the lock, all reasons that count */
+    uint16_t busy_budget; /* of lock-busy ones; UNLIMITED: they count in budget instead */
+    uint16_t limit[ELISION_ABORT_REASONS];   /* failed attempts per section, by reason */
+    bool needs_retry[ELISION_ABORT_REASONS]; /* lock at once if the RETRY bit is clear */
+    bool waits;                              /* for a free lock before each begin */
+    uint32_t skip[ELISION_ABORT_REASONS];    /* sections to skip after falling back for reason */
+    enum elision_policy_backoff backoff;
+    uint32_t backoff_base; /* pauses */
+    uint32_t backoff_cap;  /* pauses */
+    uint32_t length;       /* checkpoints a section runs at first */
+    uint32_t length_max;   /* ADAPTIVE never lengthens beyond */
+    uint32_t seed;
+    bool aux; /* conflict losers queue on the auxiliary lock */
+};
+
+/* What is learnt; one writer, the owning thread. All zeros is a site never seen. */
+struct elision_policy_state {
+    uint32_t ready;        /* set up by the first enter */
+    uint32_t random;       /* xorshift state */
+    uint32_t length;       /* checkpoints */
+    uint32_t skip;         /* sections still to run on the lock */
+    uint32_t skip_next;    /* how many the next give-up skips */
+    uint32_t probing;      /* 1: first attempt after a give-up */
+    uint32_t window_commits; /* the running window's ... */
+    uint32_t window_aborts;  /* ... speculative outcomes, ... */
+    uint32_t window_failed;  /* ... sections that ended on the lock, ... */
+    uint32_t streak;         /* commits since the last abort, for lengthening */
+    uint32_t budget;         /* learnt budget (ADAPTIVE, TUNER) */
+    uint32_t mode;           /* per algorithm */
+    uint16_t weight[ELISION_ABORT_REASONS]; /* share of sections a reason sends to the lock even
+                                             * though it was retried; 16-bit fixed point */
+    uint64_t wasted;         /* cycles in aborted attempts in the window */
+    uint64_t useful;         /* cycles in committed ones, measured */
+    uint64_t useful_count;   /* how many of those were measured */
+    uint64_t locked_cycles;  /* moving average: waiting and holding of a locked section */
+    uint64_t extra[8];       /* per algorithm */
+};
+
+/* One section, from enter to leave; zeroed at enter. */
+struct elision_policy_attempt {
+    uint16_t counted; /* failures that count in the budget */
+    uint16_t total;
+    uint16_t failed[ELISION_ABORT_REASONS];
+    uint64_t wasted; /* cycles in aborted attempts */
+};
+
+enum elision_policy_action {
+    ELISION_ACTION_LOCK = 0,      /* take the lock */
+    ELISION_ACTION_SPECULATE = 1, /* begin a transaction */
+};
+
+struct elision_policy_decision {
+    enum elision_policy_action action;
+    bool wait;       /* see the lock free before beginning */
+    bool aux;        /* take the auxiliary lock before beginning */
+    bool skipped;    /* LOCK because of an earlier give-up */
+    bool gave_up;    /* the policy has just given up for a while */
+    bool reprobe;    /* it tries again after having given up */
+    uint32_t pauses; /* back off that long before beginning */
+};
+
+/* Sort a status into its reason. Bits are tested by mask in order of how much they explain; a
+ * combination the table does not name is decided by its first named bit.
+ * pre:   status is not ELISION_TX_STARTED */
+enum elision_abort elision_policy_classify_(uint32_t status);
+
+/* A section begins. attempt is zeroed by the call. */
+struct elision_policy_decision
+elision_policy_enter_(const struct elision_policy_params *params,
+                      struct elision_policy_state *state, struct elision_policy_attempt *attempt);
+
+/* A transaction aborted with status after cycles. */
+struct elision_policy_decision
+elision_policy_abort_(const struct elision_policy_params *params,
+                      struct elision_policy_state *state, struct elision_policy_attempt *attempt,
+                      uint32_t status, uint64_t cycles);
+
+/* A section committed after cycles (0: not measured).
+ * ret:   how many next sections may speculate once, on success, without asking */
+uint32_t elision_policy_commit_(const struct elision_policy_params *params,
+                                struct elision_policy_state *state,
+                                const struct elision_policy_attempt *attempt, uint64_t cycles);
+
+/* count sections committed at the first attempt without asking. */
+void elision_policy_commits_(const struct elision_policy_params *params,
+                             struct elision_policy_state *state, uint32_t count);
+
+/* A section ended on the lock, after cycles of waiting and holding (0: not measured). */
+void elision_policy_locked_(const struct elision_policy_params *params,
+                            struct elision_policy_state *state,
+                            const struct elision_policy_attempt *attempt, uint64_t cycles);
+
+/* ret:   checkpoints a section of this site should run before it is cut, at least 1 */
+uint32_t elision_policy_length_(const struct elision_policy_params *params,
+                                const struct elision_policy_state *state);
+
+/* The row with this name ("static-N" for any N from 0 to 1000 makes one in *made).
+ * ret:   NULL if there is none */
+const struct elision_policy_params *
+elision_policy_find_(const char *name, struct elision_policy_params *made);
+
+/* ret:   the i-th row's name, NULL after the last */
+const char *elision_policy_name_(size_t i);
+
+#endif

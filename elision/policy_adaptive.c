@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The default policy. Per site and thread, by reason:
+ *
+ *     busy         waits, retries up to a cap of its own
+ *     conflict     backs off at random, capped; from the second loss on queues on the auxiliary
+ *                  lock; the budget follows what retrying has brought so far
+ *     capacity     halves the length; retries while that can help, then the lock
+ *     unfriendly   one retry, unless the site's retries after it have mostly failed
+ *     irrevocable  the lock
+ *     debug, nested, other explicit   as the table says
+ *
+ * Giving up: sections that end on the lock in most of a window, or whose aborted attempts cost
+ * more cycles than the lock would have, make the site skip; twice as long after each probe that
+ * fails, from SKIP_MIN to SKIP_MAX sections, back to SKIP_MIN after one that succeeds.
+ */
+#include "elision/policy_priv.h"
+
+#define SKIP_MIN 4u
+#define SKIP_MAX 1024u
+#define WINDOW 32u         /* sections that needed the policy */
+#define LENGTHEN_STREAK 64 /* commits without an abort before a section gets longer */
+#define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
+
+static void
+adaptive_setup(const struct elision_policy_params *params, struct elision_policy_state *state)
+{
+    (void)params;
+    state->skip_next = SKIP_MIN;
+}
+
+static void
+shorten(struct elision_policy_state *state, uint32_t numerator, uint32_t denominator)
+{
+    uint32_t shorter = (uint32_t)((uint64_t)state->length * numerator / denominator);
+
+    state->length = shorter > 0 ? shorter : 1;
+    state->streak = 0;
+}
+
+/* Moving average with weight 1/8 of whether retrying after a reason failed. */
+static void
+learn_weight(struct elision_policy_state *state, unsigned reason, bool failed)
+{
+    uint32_t weight = state->weight[reason];
+
+    weight = failed ? weight + ((0xffffu - weight) >> 3) : weight - (weight >> 3);
+    state->weight[reason] = (uint16_t)weight;
+}
+
+/* A hopeless reason is retried all the same once in sixteen times, to notice when it is not. */
+static bool
+hopeless(struct elision_policy_state *state, enum elision_abort reason)
+{
+    return state->weight[reason] > WEIGHT_HIGH && (policy_random(state) & 15u) != 0;
+}
+
+static enum policy_answer
+adaptive_abort(const struct policy_event *event)
+{
+    struct elision_policy_state *state = event->state;
+    uint32_t length = state->length;
+
+    state->window_aborts++;
+    switch (event->reason) {
+    case ELISION_ABORT_BUSY: return POLICY_TABLE;
+    case ELISION_ABORT_CAPACITY:
+        shorten(state, 1, 2);
+        if (length == 1 && !event->may_retry) {
+            return POLICY_LOCK;
+        }
+        return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
+    case ELISION_ABORT_CONFLICT:
+    case ELISION_ABORT_UNFRIENDLY:
+    case ELISION_ABORT_EXPLICIT:
+    case ELISION_ABORT_NESTED:
+        state->streak = 0;
+        return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
+    case ELISION_ABORT_IRREVOCABLE:
+    case ELISION_ABORT_DEBUG:
+    case ELISION_ABORT_REASONS: return POLICY_LOCK;
+    }
+    return POLICY_LOCK;
+}
+
+/* Sections of the window that ended well and badly; a full window starts anew at half weight. */
+static void
+roll_window(struct elision_policy_state *state)
+{
+    if (state->window_commits + state->window_failed >= WINDOW) {
+        state->window_commits /= 2;
+        state->window_failed /= 2;
+        state->window_aborts /= 2;
+    }
+}
+
+static void
+adaptive_commits(const struct elision_policy_params *params, struct elision_policy_state *state,
+                 uint32_t count)
+{
+    state->window_commits += count < WINDOW ? count : WINDOW;
+    roll_window(state);
+    state->streak += count;
+    if (state->streak >= LENGTHEN_STREAK && state->length < params->length_max) {
+        state->length += state->length / 8 + 1;
+        state->length = state->length < params->length_max ? state->length : params->length_max;
+        state->streak = 0;
+    }
+}
+
+static void
+adaptive_commit(const struct elision_policy_params *params, struct elision_policy_state *state,
+                const struct elision_policy_attempt *attempt, uint64_t cycles)
+{
+    for (unsigned reason = 0; reason < ELISION_ABORT_REASONS; reason++) {
+        if (attempt->failed[reason] > 0) {
+            learn_weight(state, reason, false);
+        }
+    }
+    if (cycles != 0) {
+        state->useful += cycles;
+        state->useful_count++;
+    }
+    state->skip_next = SKIP_MIN;
+    adaptive_commits(params, state, 1);
+}
+
+static uint32_t
+adaptive_failed(const struct elision_policy_params *params, struct elision_policy_state *state,
+                const struct elision_policy_attempt *attempt)
+{
+    (void)params;
+    for (unsigned reason = 0; reason < ELISION_ABORT_REASONS; reason++) {
+        /* A reason met once and then not retried says nothing about retrying. */
+        if (attempt->failed[reason] > 1) {
+            learn_weight(state, reason, true);
+        }
+    }
+    if (attempt->failed[ELISION_ABORT_CONFLICT] > 1
+        || attempt->failed[ELISION_ABORT_UNFRIENDLY] > 1) {
+        shorten(state, 3, 4);
+    }
+    state->window_failed++;
+    bool hopeless_window = state->window_failed >= 4
+                           && state->window_failed > 3 * state->window_commits;
+    roll_window(state);
+    if (!hopeless_window) {
+        return 0;
+    }
+    uint32_t skip = state->skip_next / 2 + policy_random_below(state, state->skip_next);
+    state->skip_next = state->skip_next < SKIP_MAX / 2 ? state->skip_next * 2 : SKIP_MAX;
+    return skip > 0 ? skip : 1;
+}
+
+const struct policy_algorithm elision_policy_adaptive_ = {
+    .setup = adaptive_setup,
+    .abort = adaptive_abort,
+    .commit = adaptive_commit,
+    .commits = adaptive_commits,
+    .failed = adaptive_failed,
+    .credit = 64,
+};

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Statistics as text or JSON. Private to elision/.
+ */
+#ifndef ELISION_REPORT_H
+#define ELISION_REPORT_H
+
+#include <stdbool.h>
+
+/* Print totals and sites on fd. tx: outside only */
+void elision_report_(int fd, bool json);
+
+#endif

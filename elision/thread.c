@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "elision/core_priv.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Depth 1 sends every fast path of a thread without a record to the slow path. Never written. */
+struct elision_thread elision_nobody_ = {.depth = 1};
+
+_Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
+
+struct elision_switch elision_switch_;
+
+/* Recursive: a program may call the fork hooks itself before fork() calls them again. */
+static pthread_mutex_t registry = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static _Atomic(struct elision_thread *) first; /* newest record; written under registry */
+static _Atomic uint32_t records;               /* ids given; written under registry */
+static _Atomic uint32_t alive;                 /* written under registry */
+static _Atomic uint64_t threads_seen;          /* written under registry */
+static pthread_key_t exit_key;
+static bool exit_key_made;
+
+void
+elision_thread_update_(void)
+{
+    unsigned concurrency = atomic_load_explicit(&elision_concurrency_, memory_order_relaxed);
+
+    if (concurrency == 0) {
+        concurrency = atomic_load_explicit(&alive, memory_order_relaxed);
+    }
+    bool speculate = elision_verdict_.can_elide && concurrency > 1
+                     && atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
+    /* Only a change is written: the line is in every transaction's read set. */
+    if (speculate != elision_may_speculate_()) {
+        atomic_store_explicit(&elision_switch_.speculate, speculate, memory_order_relaxed);
+    }
+}
+
+/* Runs at thread exit. */
+static void
+thread_exits(void *record)
+{
+    struct elision_thread *self = record;
+
+    if (self->depth != 0) {
+        dprintf(STDERR_FILENO,
+                "libelision: thread %u ended inside a section; its lock stays held\n", self->id);
+    }
+    pthread_mutex_lock(&registry);
+    /* A record with a lock keeps its id for ever, since the lock's word has it. */
+    self->alive = self->depth != 0;
+    atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
+    elision_thread_update_();
+    pthread_mutex_unlock(&registry);
+    /* Destructors that run after this one may enter sections: they register anew. */
+    elision_self_ = &elision_nobody_;
+}
+
+static struct elision_thread *
+make_record(void)
+{
+    size_t size = sizeof(struct elision_thread)
+                  + (ELISION_SITES_MAX + 1) * sizeof(struct elision_site_state);
+    struct elision_thread *record = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (record == MAP_FAILED) {
+        dprintf(STDERR_FILENO, "libelision: no memory for a thread's record (%zu bytes)\n", size);
+        abort();
+    }
+    record->id = atomic_load_explicit(&records, memory_order_relaxed) + 1;
+    record->next = atomic_load_explicit(&first, memory_order_relaxed);
+    atomic_store_explicit(&records, record->id, memory_order_relaxed);
+    /* [E.T] pairs with elision_thread_first_: a reader sees id and next set. */
+    atomic_store_explicit(&first, record, memory_order_release);
+    return record;
+}
+
+struct elision_thread *
+elision_thread_register_(void)
+{
+    int saved = errno;
+
+    elision_init_();
+    pthread_mutex_lock(&registry);
+    if (!exit_key_made) {
+        exit_key_made = pthread_key_create(&exit_key, thread_exits) == 0;
+    }
+    struct elision_thread *record = atomic_load_explicit(&first, memory_order_relaxed);
+    while (record != NULL && record->alive) {
+        record = record->next;
+    }
+    if (record == NULL) {
+        record = make_record();
+    }
+    record->alive = true;
+    record->sample = ELISION_SAMPLE;
+    record->wants_lock = NULL;
+    atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed);
+    elision_self_ = record;
+    elision_thread_update_();
+    pthread_mutex_unlock(&registry);
+    /* Without a key the record is never reused, and the thread counts as alive for ever. */
+    if (exit_key_made) {
+        (void)pthread_setspecific(exit_key, record);
+    }
+    errno = saved;
+    return record;
+}
+
+struct elision_thread *
+elision_thread_first_(void)
+{
+    return atomic_load_explicit(&first, memory_order_acquire); /* [E.T] */
+}
+
+uint64_t
+elision_thread_count_(void)
+{
+    return atomic_load_explicit(&threads_seen, memory_order_relaxed);
+}
+
+void
+elision_thread_prepare_fork_(void)
+{
+    pthread_mutex_lock(&registry);
+}
+
+void
+elision_thread_parent_forked_(void)
+{
+    pthread_mutex_unlock(&registry);
+}
+
+void
+elision_thread_child_forked_(void)
+{
+    struct elision_thread *self = elision_self_;
+
+    registry = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
+        /* A thread that was inside a section left a lock behind that bears its id. */
+        at->alive = at == self || at->depth != 0;
+    }
+    atomic_store_explicit(&alive, self != &elision_nobody_, memory_order_relaxed);
+    elision_thread_update_();
+}
