@@ -7,11 +7,13 @@
  *   rtm_decode.c   guest bytes -> RTM instruction, or unfriendly instruction
  *   rtm_txn.c      transactions: begin, commit, doom, rollback
  *   rtm_lines.c    which transaction holds which cache line; conflicts
- *   rtm_sched.c    virtual cores in virtual time; stands in for the core's
- *                  big lock, so it decides which thread runs
+ *   rtm_sched.c    virtual time: decides which thread runs
+ *   rtm_cores.c    virtual cores
+ *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_sys.c      system calls answered in virtual time: futex, sleep, clocks
  *   rtm_fault.c    host faults inside a transaction
- *   rtm_report.c   text and JSON reports
+ *   rtm_count.c    counts by site, conflict and unfriendly instruction;
+ *                  rtm_text.c and rtm_json.c print them
  *
  * All of this runs under the core's big lock (one client thread at a time),
  * except the few functions of rtm_sched.c that say otherwise.
@@ -331,7 +333,7 @@ void rtm_sys_init(void);
 /* rtm_fault.c */
 void rtm_fault_install(void);
 
-/* rtm_report.c */
+/* rtm_count.c */
 const HChar *rtm_intern(const HChar *s);
 struct rtm_site *rtm_site_of(Addr pc, const HChar *label);
 void rtm_count_begin(struct rtm_thread *t);

@@ -9,8 +9,7 @@
  *
  * Valgrind runs one client thread at a time, the holder of its big lock, and
  * gives that lock up only outside translated code.  This file *is* the big
- * lock: releasing it picks the next thread and acquiring it waits to be
- * picked.  A hand-over costs one futex wake.
+ * lock, together with rtm_biglock.c.
  *
  * Waits that the kernel would do (futex, sleep) are done here, in virtual time
  * (rtm_sys.c): a BLOCKED thread is simply not picked.  A thread in a real
@@ -18,53 +17,49 @@
  * the host; only when it stays away (a socket, a pipe) do the others go on,
  * and the run is reported as not repeatable.
  *
- * Calls of the lock itself come from any host thread; `guard` protects the
- * state.  Everything else here is called by the thread that runs.
+ * The lock's calls come from any host thread; `guard` protects the state.
+ * Everything else is called by the thread that runs.
  */
 
-#include "rtm_priv.h"
-#include "rtm_core.h"
-
-enum {
-    FUTEX_WAIT_PRIVATE = 128,
-    FUTEX_WAKE_PRIVATE = 129,
-    GRACE_MS = 5,   /* for a call that may block, before others go on */
-    PATIENCE_MS = 2000, /* for one that should not */
-    IDLE_MS = 10    /* when all wait: look for signals this often */
-};
+#include "rtm_sched.h"
 
 struct rtm_thread rtm_threads[RTM_MAX_THREADS];
 struct rtm_thread *rtm_cur;
-struct rtm_thread *rtm_on_core[RTM_MAX_CORES];
+struct rtm_sched rtm_sched;
 ULong rtm_nondeterministic;
 ULong rtm_n_switches;
 Bool rtm_forked_child;
 
-static ULong core_clock[RTM_MAX_CORES]; /* when the core was last left */
-static struct rtm_thread *awaited;      /* in a system call, or not arrived */
-static Int max_thread;                  /* highest slot in use */
-static Int n_threads;
-static ULong queue_seq, makespan, last_grant;
 static ULong rng = 1;
-static Bool dying;
-static Int owner_lwp;
 static volatile Int guard;
 
 /* ------------------------------------------------------------------ */
 /* Small things                                                        */
 
-static void
-lock_guard(void)
+void
+rtm_lock_guard(void)
 {
     while (__atomic_exchange_n(&guard, 1, __ATOMIC_ACQUIRE)) {
         rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
     }
 }
 
-static void
-unlock_guard(void)
+void
+rtm_unlock_guard(void)
 {
     __atomic_store_n(&guard, 0, __ATOMIC_RELEASE);
+}
+
+void
+rtm_reset_guard(void)
+{
+    guard = 0;
+}
+
+void
+rtm_sched_seed(void)
+{
+    rng = (ULong)rtm_opt.seed * 0x9E3779B97F4A7C15ULL | 1;
 }
 
 /* xorshift64*: repeatable, seeded by --seed. */
@@ -131,117 +126,15 @@ rtm_sched_leave_soon(void)
 ULong
 rtm_sched_makespan(void)
 {
-    const ULong now = dying ? 0 : rtm_clock();
+    const ULong now = rtm_sched.dying ? 0 : rtm_clock();
 
-    return now > makespan ? now : makespan;
+    return now > rtm_sched.makespan ? now : rtm_sched.makespan;
 }
 
 Int
 rtm_sched_threads_live(void)
 {
-    return n_threads;
-}
-
-/* ------------------------------------------------------------------ */
-/* Cores                                                               */
-
-static void
-leave_core(struct rtm_thread *t)
-{
-    if (t->core >= 0) {
-        rtm_on_core[t->core] = NULL;
-        core_clock[t->core] = t->clock;
-        t->core = -1;
-    }
-}
-
-static Int
-idle_core(ULong now)
-{
-    Int c, best = -1;
-
-    for (c = 0; c < rtm_opt.cores; c++) {
-        if (rtm_on_core[c]) {
-            continue;
-        }
-        if (core_clock[c] <= now) {
-            return c;
-        }
-        if (best < 0 || core_clock[c] < core_clock[best]) {
-            best = c;
-        }
-    }
-    return best;
-}
-
-static Bool
-take_core(struct rtm_thread *t)
-{
-    const Int c = idle_core(t->clock);
-
-    if (c < 0) {
-        return False;
-    }
-    t->core = c;
-    rtm_on_core[c] = t;
-    if (core_clock[c] > t->clock) {
-        t->clock = core_clock[c];
-    }
-    t->core_since = t->clock;
-    return True;
-}
-
-static struct rtm_thread *
-first_in_queue(void)
-{
-    struct rtm_thread *first = NULL;
-    Int i;
-
-    for (i = 1; i <= max_thread; i++) {
-        struct rtm_thread *t = &rtm_threads[i];
-        if ((t->state == RTM_T_READY || t->state == RTM_T_NEW) && t->core < 0
-            && (!first || t->queue_seq < first->queue_seq)) {
-            first = t;
-        }
-    }
-    return first;
-}
-
-static void
-fill_cores(void)
-{
-    struct rtm_thread *t;
-
-    while ((t = first_in_queue()) != NULL && take_core(t)) {
-    }
-}
-
-static void
-make_ready(struct rtm_thread *t)
-{
-    t->state = RTM_T_READY;
-    if (t->core < 0) {
-        t->queue_seq = ++queue_seq;
-    }
-}
-
-/* A thread that used up its slice while others queue for a core goes to the
- * end of the queue; a context switch aborts its transaction. */
-static void
-end_slice(struct rtm_thread *t)
-{
-    if (t->core < 0 || t->clock - t->core_since < (ULong)rtm_opt.slice) {
-        return;
-    }
-    t->core_since = t->clock;
-    if (!first_in_queue()) {
-        return;
-    }
-    if (t->tx.state == RTM_TX_LIVE) {
-        rtm_tx_abort_parked(t, 0, RTM_C_TIMER, "context switch");
-    }
-    leave_core(t);
-    t->queue_seq = ++queue_seq;
+    return rtm_sched.n_threads;
 }
 
 /* ------------------------------------------------------------------ */
@@ -287,7 +180,7 @@ earliest(const struct rtm_thread *not_this, ULong *when)
     Int i;
 
     *when = RTM_NEVER;
-    for (i = 1; i <= max_thread; i++) {
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
         ULong w, x;
         if (t == not_this || !candidate(t, &w)) {
@@ -324,7 +217,7 @@ deadline_of(struct rtm_thread *t)
 
     earliest(t, &next);
     deadline = add_sat(next, quantum());
-    if (first_in_queue()
+    if (rtm_first_in_queue()
         && t->core_since + (ULong)rtm_opt.slice < deadline) {
         deadline = t->core_since + rtm_opt.slice;
     }
@@ -349,21 +242,11 @@ is_active(void)
 void
 rtm_sched_refresh(void)
 {
-    lock_guard();
+    rtm_lock_guard();
     shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
     shadow_set(rtm_cur, ACTIVE,
                is_active() || rtm_cur->tx.state != RTM_TX_NONE);
-    unlock_guard();
-}
-
-static void
-unpark(struct rtm_thread *t)
-{
-    if (!t->parked) {
-        return; /* on its way to the lock: it will see */
-    }
-    __atomic_store_n(&t->wake_word, 1, __ATOMIC_RELEASE);
-    rtm_raw_syscall(__NR_futex, (HWord)&t->wake_word, FUTEX_WAKE_PRIVATE, 1, 0);
+    rtm_unlock_guard();
 }
 
 static void
@@ -371,8 +254,8 @@ grant(struct rtm_thread *t)
 {
     t->state = RTM_T_RUNNING;
     rtm_cur = t;
-    awaited = NULL;
-    last_grant = t->clock;
+    rtm_sched.awaited = NULL;
+    rtm_sched.last_grant = t->clock;
     shadow_set(t, CLOCK, t->clock);
     shadow_set(t, DEADLINE, deadline_of(t));
     shadow_set(t, ACTIVE, is_active() || t->tx.state != RTM_TX_NONE);
@@ -380,20 +263,18 @@ grant(struct rtm_thread *t)
                t->tx.state != RTM_TX_NONE);
 }
 
-/* Under guard, with nobody running: grant the lock to the next thread, or
- * leave it free until the awaited one arrives. */
-static void
-pick(void)
+void
+rtm_pick(void)
 {
     struct rtm_thread *t;
     ULong when;
 
     tl_assert(!rtm_cur);
     for (;;) {
-        fill_cores();
+        rtm_fill_cores();
         t = earliest(NULL, &when);
         if (!t) {
-            awaited = NULL;
+            rtm_sched.awaited = NULL;
             return;
         }
         if (t->state != RTM_T_BLOCKED) {
@@ -402,13 +283,13 @@ pick(void)
         t->timed_out = True;
         t->clock = when;
         t->wake_at = RTM_NEVER;
-        make_ready(t);
+        rtm_make_ready(t);
     }
     if (t->state == RTM_T_READY) {
         grant(t);
-        unpark(t);
+        rtm_unpark(t);
     } else {
-        awaited = t; /* in a system call, or on its way: its move */
+        rtm_sched.awaited = t; /* in a system call, or on its way: its move */
     }
 }
 
@@ -424,7 +305,7 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     const Int cap = t->tx.cap_touch;
 
     tl_assert(tid < RTM_MAX_THREADS);
-    lock_guard();
+    rtm_lock_guard();
     VG_(memset)(t, 0, sizeof *t);
     t->tx.touch = touch;
     t->tx.cap_touch = cap;
@@ -432,18 +313,18 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     t->core = -1;
     t->wake_at = RTM_NEVER;
     t->state = RTM_T_NEW;
-    t->queue_seq = ++queue_seq;
+    rtm_enqueue(t);
     t->clock = rtm_cur ? rtm_clock() : 0;
     t->clear_child_tid = parent != tid ? p->pending_clear_child_tid : 0;
-    if ((Int)tid > max_thread) {
-        max_thread = tid;
+    if ((Int)tid > rtm_sched.max_thread) {
+        rtm_sched.max_thread = tid;
     }
-    n_threads++;
-    fill_cores();
+    rtm_sched.n_threads++;
+    rtm_fill_cores();
     if (rtm_cur) {
         shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
     }
-    unlock_guard();
+    rtm_unlock_guard();
 }
 
 void
@@ -452,23 +333,23 @@ rtm_sched_thread_exit(ThreadId tid)
     struct rtm_thread *t = &rtm_threads[tid];
     Int i;
 
-    lock_guard();
+    rtm_lock_guard();
     if (t->state == RTM_T_NEW) { /* clone failed */
-        leave_core(t);
+        rtm_leave_core(t);
         t->state = RTM_T_FREE;
-        n_threads--;
-        unlock_guard();
+        rtm_sched.n_threads--;
+        rtm_unlock_guard();
         return;
     }
     t->exiting = True;
-    unlock_guard();
+    rtm_unlock_guard();
     if (!t->clear_child_tid) {
         return;
     }
     /* The kernel clears this word once the thread is really gone, and no
        emulated wake announces it: wake who waits for it now, in virtual
        time, and let it wait, in host time, for the word. */
-    for (i = 1; i <= max_thread; i++) {
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *w = &rtm_threads[i];
         if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX
             && w->futex == t->clear_child_tid) {
@@ -481,20 +362,20 @@ rtm_sched_thread_exit(ThreadId tid)
 void
 rtm_sched_wake(struct rtm_thread *t, ULong at)
 {
-    lock_guard();
+    rtm_lock_guard();
     if (t->state == RTM_T_BLOCKED) {
         t->woken = True;
         t->wake_at = RTM_NEVER;
         if (t->clock < at) {
             t->clock = at;
         }
-        make_ready(t);
-        fill_cores();
+        rtm_make_ready(t);
+        rtm_fill_cores();
         if (rtm_cur) {
             shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
         }
     }
-    unlock_guard();
+    rtm_unlock_guard();
 }
 
 void
@@ -502,7 +383,7 @@ rtm_sched_kick(ThreadId tid)
 {
     Int i;
 
-    for (i = 1; i <= max_thread; i++) {
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
         if (t->state == RTM_T_BLOCKED && (tid == 0 || t->tid == tid)) {
             rtm_sched_wake(t, rtm_clock());
@@ -514,9 +395,9 @@ rtm_sched_kick(ThreadId tid)
 void
 rtm_sched_dying(void)
 {
-    if (!dying) {
-        makespan = rtm_sched_makespan();
-        dying = True;
+    if (!rtm_sched.dying) {
+        rtm_sched.makespan = rtm_sched_makespan();
+        rtm_sched.dying = True;
     }
     rtm_sched_kick(0);
 }
@@ -560,268 +441,3 @@ __wrap_vgPlain_poll_signals(ThreadId tid)
     }
     __real_vgPlain_poll_signals(tid);
 }
-
-/* ------------------------------------------------------------------ */
-/* The lock                                                            */
-
-static struct rtm_thread *
-self(void)
-{
-    const Int lwp = VG_(gettid)();
-    struct rtm_thread *fresh = NULL;
-    Int i;
-
-    for (i = 1; i <= max_thread; i++) {
-        struct rtm_thread *t = &rtm_threads[i];
-        if (t->state != RTM_T_FREE && t->lwp == lwp) {
-            return t;
-        }
-        if (t->state == RTM_T_NEW && t->lwp == 0) {
-            fresh = t;
-        }
-    }
-    /* Threads are created one at a time and the parent waits for the child's
-       arrival, so there is at most one without a number. */
-    tl_assert(fresh);
-    fresh->lwp = lwp;
-    return fresh;
-}
-
-static const HChar *
-lock_name(void)
-{
-    return "rtmgrind virtual time";
-}
-
-/* At start, and again in a forked child. */
-static struct sched_lock *
-lock_create(void)
-{
-    static Bool created;
-    Int i;
-
-    guard = 0;
-    if (!created) {
-        created = True;
-        return (struct sched_lock *)&guard;
-    }
-    for (i = 1; i <= max_thread; i++) {
-        struct rtm_thread *t = &rtm_threads[i];
-        if (t->state != RTM_T_FREE && t != rtm_cur) {
-            leave_core(t);
-            t->state = RTM_T_FREE;
-            t->lwp = 0;
-            t->tx.state = RTM_TX_NONE;
-            t->parked = False;
-            n_threads--;
-        }
-    }
-    rtm_forked_child = True;
-    if (rtm_cur) {
-        struct rtm_thread *me = rtm_cur;
-        rtm_tx_forget_others(me);
-        me->clock = rtm_clock();
-        me->lwp = VG_(gettid)();
-        me->state = RTM_T_READY;
-        rtm_cur = NULL;
-        awaited = NULL;
-    }
-    return (struct sched_lock *)&guard;
-}
-
-static void
-lock_destroy(struct sched_lock *p)
-{
-    (void)p;
-}
-
-static int
-lock_owner(struct sched_lock *p)
-{
-    (void)p;
-    return owner_lwp;
-}
-
-/* Nobody runs and the thread to run is not here: after a while, stop waiting
- * for it (a real wait), or have a blocked thread look for signals. */
-static void
-idle(struct rtm_thread *me, Int *waited_ms, Int ms)
-{
-    *waited_ms += ms;
-    if (rtm_cur) {
-        *waited_ms = 0;
-        return;
-    }
-    if (awaited) {
-        if (awaited->state == RTM_T_SYSCALL
-            && *waited_ms >= (awaited->may_block ? GRACE_MS : PATIENCE_MS)) {
-            rtm_nondeterministic++;
-            leave_core(awaited);
-            awaited->state = RTM_T_AWAY;
-            *waited_ms = 0;
-            pick();
-        }
-        return;
-    }
-    if (me->state == RTM_T_BLOCKED && *waited_ms >= IDLE_MS) {
-        make_ready(me);
-        *waited_ms = 0;
-        pick();
-    }
-}
-
-static void
-park(struct rtm_thread *me)
-{
-    Int waited_ms = 0;
-
-    me->parked = True;
-    while (rtm_cur != me) {
-        const Int ms = rtm_cur ? 50 : awaited ? 1 : IDLE_MS;
-        struct vki_timespec ts = {0, ms * 1000000L};
-        Long r;
-
-        __atomic_store_n(&me->wake_word, 0, __ATOMIC_RELEASE);
-        unlock_guard();
-        r = rtm_raw_syscall(__NR_futex, (HWord)&me->wake_word,
-                            FUTEX_WAIT_PRIVATE, 0, (HWord)&ts);
-        lock_guard();
-        if (r == -VKI_ETIMEDOUT && rtm_cur != me) {
-            idle(me, &waited_ms, ms);
-        }
-    }
-    me->parked = False;
-}
-
-static void
-arrive(struct rtm_thread *me)
-{
-    switch (me->state) {
-    case RTM_T_AWAY: /* comes back at whatever time it is here */
-        if (me->clock < last_grant) {
-            me->clock = last_grant;
-        }
-        make_ready(me);
-        break;
-    case RTM_T_SYSCALL:
-    case RTM_T_NEW:
-        make_ready(me);
-        break;
-    case RTM_T_READY:
-    case RTM_T_RUNNING: /* picked again at once */
-    case RTM_T_BLOCKED:
-    case RTM_T_FREE:
-        break;
-    }
-}
-
-static void
-lock_acquire(struct sched_lock *p)
-{
-    struct rtm_thread *me;
-
-    (void)p;
-    lock_guard();
-    if (max_thread == 0) { /* the main thread, before anything else */
-        unlock_guard();
-        rtm_sched_thread_new(1, 1);
-        lock_guard();
-        rng = (ULong)rtm_opt.seed * 0x9E3779B97F4A7C15ULL | 1;
-    }
-    me = self();
-    arrive(me);
-    if (!rtm_cur) {
-        pick();
-    }
-    if (rtm_cur != me) {
-        park(me);
-    }
-    rtm_n_switches++;
-    owner_lwp = me->lwp;
-    unlock_guard();
-    rtm_fault_install();
-}
-
-/* What becomes of the thread that stops running. */
-static void
-settle_state(struct rtm_thread *t)
-{
-    if (t->exiting) {
-        leave_core(t);
-        t->state = RTM_T_FREE;
-        t->lwp = 0;
-        n_threads--;
-    } else if (t->in_syscall) {
-        t->state = RTM_T_SYSCALL;
-    } else if (t->wait != RTM_W_NONE && !t->woken && !t->timed_out && !dying) {
-        t->clock = t->clock_at_wait;
-        leave_core(t);
-        t->state = RTM_T_BLOCKED;
-    } else {
-        make_ready(t);
-        end_slice(t);
-    }
-}
-
-static void
-timed_aborts(struct rtm_thread *t)
-{
-    const struct rtm_tx *tx = &t->tx;
-    const ULong tick = rtm_opt.timer_tick;
-
-    if (tx->state != RTM_TX_LIVE) {
-        return;
-    }
-    if (t->clock >= tx->inject_at) {
-        rtm_tx_abort_parked(t, rtm_opt.abort_status, RTM_C_INJECTED, NULL);
-    } else if (tick && t->clock / tick != tx->begin_clock / tick) {
-        rtm_tx_abort_parked(t, 0, RTM_C_TIMER, "timer tick");
-    }
-}
-
-static void
-lock_release(struct sched_lock *p)
-{
-    struct rtm_thread *t = rtm_cur;
-    ULong now;
-
-    (void)p;
-    tl_assert(t);
-    rtm_tx_settle(t);
-    rtm_hooks_update();
-    rtm_lines_trim();
-    lock_guard();
-    now = rtm_clock();
-    t->cpu += now - t->clock;
-    t->clock = now;
-    if (now > makespan && !dying) {
-        makespan = now;
-    }
-    if (dying) {
-        t->clock += 1000; /* who waits for the others' end comes last */
-    }
-    owner_lwp = 0;
-    rtm_cur = NULL;
-    timed_aborts(t);
-    settle_state(t);
-    pick();
-    unlock_guard();
-}
-
-const struct sched_lock_ops vgModuleLocal_linux_ticket_lock_ops = {
-    .get_sched_lock_name = lock_name,
-    .create_sched_lock = lock_create,
-    .destroy_sched_lock = lock_destroy,
-    .get_sched_lock_owner = lock_owner,
-    .acquire_sched_lock = lock_acquire,
-    .release_sched_lock = lock_release,
-};
-
-const struct sched_lock_ops vgModuleLocal_generic_sched_lock_ops = {
-    .get_sched_lock_name = lock_name,
-    .create_sched_lock = lock_create,
-    .destroy_sched_lock = lock_destroy,
-    .get_sched_lock_owner = lock_owner,
-    .acquire_sched_lock = lock_acquire,
-    .release_sched_lock = lock_release,
-};

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Valgrind's big lock, in virtual time. The core calls these functions from
+ * whatever host thread; releasing picks the next thread (rtm_sched.c) and
+ * acquiring waits to be picked. A hand-over costs one futex wake.
+ */
+
+#include "rtm_sched.h"
+
+enum {
+    FUTEX_WAIT_PRIVATE = 128,
+    FUTEX_WAKE_PRIVATE = 129,
+    GRACE_MS = 5,   /* for a call that may block, before others go on */
+    PATIENCE_MS = 2000, /* for one that should not */
+    IDLE_MS = 10    /* when all wait: look for signals this often */
+};
+
+static Int owner_lwp;
+
+void
+rtm_unpark(struct rtm_thread *t)
+{
+    if (!t->parked) {
+        return; /* on its way to the lock: it will see */
+    }
+    __atomic_store_n(&t->wake_word, 1, __ATOMIC_RELEASE);
+    rtm_raw_syscall(__NR_futex, (HWord)&t->wake_word, FUTEX_WAKE_PRIVATE, 1, 0);
+}
+
+static struct rtm_thread *
+self(void)
+{
+    const Int lwp = VG_(gettid)();
+    struct rtm_thread *fresh = NULL;
+    Int i;
+
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state != RTM_T_FREE && t->lwp == lwp) {
+            return t;
+        }
+        if (t->state == RTM_T_NEW && t->lwp == 0) {
+            fresh = t;
+        }
+    }
+    /* Threads are created one at a time and the parent waits for the child's
+       arrival, so there is at most one without a number. */
+    tl_assert(fresh);
+    fresh->lwp = lwp;
+    return fresh;
+}
+
+static const HChar *
+lock_name(void)
+{
+    return "rtmgrind virtual time";
+}
+
+/* At start, and again in a forked child. */
+static struct sched_lock *
+lock_create(void)
+{
+    static Bool created;
+    Int i;
+
+    rtm_reset_guard();
+    if (!created) {
+        created = True;
+        return (struct sched_lock *)&rtm_sched;
+    }
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state != RTM_T_FREE && t != rtm_cur) {
+            rtm_leave_core(t);
+            t->state = RTM_T_FREE;
+            t->lwp = 0;
+            t->tx.state = RTM_TX_NONE;
+            t->parked = False;
+            rtm_sched.n_threads--;
+        }
+    }
+    rtm_forked_child = True;
+    if (rtm_cur) {
+        struct rtm_thread *me = rtm_cur;
+        rtm_tx_forget_others(me);
+        me->clock = rtm_clock();
+        me->lwp = VG_(gettid)();
+        me->state = RTM_T_READY;
+        rtm_cur = NULL;
+        rtm_sched.awaited = NULL;
+    }
+    return (struct sched_lock *)&rtm_sched;
+}
+
+static void
+lock_destroy(struct sched_lock *p)
+{
+    (void)p;
+}
+
+static int
+lock_owner(struct sched_lock *p)
+{
+    (void)p;
+    return owner_lwp;
+}
+
+/* Nobody runs and the thread to run is not here: after a while, stop waiting
+ * for it (a real wait), or have a blocked thread look for signals. */
+static void
+idle(struct rtm_thread *me, Int *waited_ms, Int ms)
+{
+    *waited_ms += ms;
+    if (rtm_cur) {
+        *waited_ms = 0;
+        return;
+    }
+    if (rtm_sched.awaited) {
+        if (rtm_sched.awaited->state == RTM_T_SYSCALL
+            && *waited_ms >= (rtm_sched.awaited->may_block ? GRACE_MS : PATIENCE_MS)) {
+            rtm_nondeterministic++;
+            rtm_leave_core(rtm_sched.awaited);
+            rtm_sched.awaited->state = RTM_T_AWAY;
+            *waited_ms = 0;
+            rtm_pick();
+        }
+        return;
+    }
+    if (me->state == RTM_T_BLOCKED && *waited_ms >= IDLE_MS) {
+        rtm_make_ready(me);
+        *waited_ms = 0;
+        rtm_pick();
+    }
+}
+
+static void
+park(struct rtm_thread *me)
+{
+    Int waited_ms = 0;
+
+    me->parked = True;
+    while (rtm_cur != me) {
+        const Int ms = rtm_cur ? 50 : rtm_sched.awaited ? 1 : IDLE_MS;
+        struct vki_timespec ts = {0, ms * 1000000L};
+        Long r;
+
+        __atomic_store_n(&me->wake_word, 0, __ATOMIC_RELEASE);
+        rtm_unlock_guard();
+        r = rtm_raw_syscall(__NR_futex, (HWord)&me->wake_word,
+                            FUTEX_WAIT_PRIVATE, 0, (HWord)&ts);
+        rtm_lock_guard();
+        if (r == -VKI_ETIMEDOUT && rtm_cur != me) {
+            idle(me, &waited_ms, ms);
+        }
+    }
+    me->parked = False;
+}
+
+static void
+arrive(struct rtm_thread *me)
+{
+    switch (me->state) {
+    case RTM_T_AWAY: /* comes back at whatever time it is here */
+        if (me->clock < rtm_sched.last_grant) {
+            me->clock = rtm_sched.last_grant;
+        }
+        rtm_make_ready(me);
+        break;
+    case RTM_T_SYSCALL:
+    case RTM_T_NEW:
+        rtm_make_ready(me);
+        break;
+    case RTM_T_READY:
+    case RTM_T_RUNNING: /* picked again at once */
+    case RTM_T_BLOCKED:
+    case RTM_T_FREE:
+        break;
+    }
+}
+
+static void
+lock_acquire(struct sched_lock *p)
+{
+    struct rtm_thread *me;
+
+    (void)p;
+    rtm_lock_guard();
+    if (rtm_sched.max_thread == 0) { /* the main thread, before anything else */
+        rtm_unlock_guard();
+        rtm_sched_thread_new(1, 1);
+        rtm_lock_guard();
+        rtm_sched_seed();
+    }
+    me = self();
+    arrive(me);
+    if (!rtm_cur) {
+        rtm_pick();
+    }
+    if (rtm_cur != me) {
+        park(me);
+    }
+    rtm_n_switches++;
+    owner_lwp = me->lwp;
+    rtm_unlock_guard();
+    rtm_fault_install();
+}
+
+/* What becomes of the thread that stops running. */
+static void
+settle_state(struct rtm_thread *t)
+{
+    if (t->exiting) {
+        rtm_leave_core(t);
+        t->state = RTM_T_FREE;
+        t->lwp = 0;
+        rtm_sched.n_threads--;
+    } else if (t->in_syscall) {
+        t->state = RTM_T_SYSCALL;
+    } else if (t->wait != RTM_W_NONE && !t->woken && !t->timed_out && !rtm_sched.dying) {
+        t->clock = t->clock_at_wait;
+        rtm_leave_core(t);
+        t->state = RTM_T_BLOCKED;
+    } else {
+        rtm_make_ready(t);
+        rtm_end_slice(t);
+    }
+}
+
+static void
+timed_aborts(struct rtm_thread *t)
+{
+    const struct rtm_tx *tx = &t->tx;
+    const ULong tick = rtm_opt.timer_tick;
+
+    if (tx->state != RTM_TX_LIVE) {
+        return;
+    }
+    if (t->clock >= tx->inject_at) {
+        rtm_tx_abort_parked(t, rtm_opt.abort_status, RTM_C_INJECTED, NULL);
+    } else if (tick && t->clock / tick != tx->begin_clock / tick) {
+        rtm_tx_abort_parked(t, 0, RTM_C_TIMER, "timer tick");
+    }
+}
+
+static void
+lock_release(struct sched_lock *p)
+{
+    struct rtm_thread *t = rtm_cur;
+    ULong now;
+
+    (void)p;
+    tl_assert(t);
+    rtm_tx_settle(t);
+    rtm_hooks_update();
+    rtm_lines_trim();
+    rtm_lock_guard();
+    now = rtm_clock();
+    t->cpu += now - t->clock;
+    t->clock = now;
+    if (now > rtm_sched.makespan && !rtm_sched.dying) {
+        rtm_sched.makespan = now;
+    }
+    if (rtm_sched.dying) {
+        t->clock += 1000; /* who waits for the others' end comes last */
+    }
+    owner_lwp = 0;
+    rtm_cur = NULL;
+    timed_aborts(t);
+    settle_state(t);
+    rtm_pick();
+    rtm_unlock_guard();
+}
+
+const struct sched_lock_ops vgModuleLocal_linux_ticket_lock_ops = {
+    .get_sched_lock_name = lock_name,
+    .create_sched_lock = lock_create,
+    .destroy_sched_lock = lock_destroy,
+    .get_sched_lock_owner = lock_owner,
+    .acquire_sched_lock = lock_acquire,
+    .release_sched_lock = lock_release,
+};
+
+const struct sched_lock_ops vgModuleLocal_generic_sched_lock_ops = {
+    .get_sched_lock_name = lock_name,
+    .create_sched_lock = lock_create,
+    .destroy_sched_lock = lock_destroy,
+    .get_sched_lock_owner = lock_owner,
+    .acquire_sched_lock = lock_acquire,
+    .release_sched_lock = lock_release,
+};

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The report as JSON: totals, histograms, threads, sites, conflicts,
+ * unfriendly.
+ */
+
+#include "rtm_count.h"
+
+static VgFile *json;
+static Bool first_item;
+
+static void
+json_string(const HChar *s)
+{
+    VG_(fprintf)(json, "\"");
+    for (; *s; s++) {
+        const UChar ch = *s;
+        if (ch == '"' || ch == '\\') {
+            VG_(fprintf)(json, "\\%c", ch);
+        } else if (ch < 0x20) {
+            VG_(fprintf)(json, "\\u%04x", ch);
+        } else {
+            VG_(fprintf)(json, "%c", ch);
+        }
+    }
+    VG_(fprintf)(json, "\"");
+}
+
+static void
+json_key(const HChar *key)
+{
+    VG_(fprintf)(json, first_item ? "" : ", ");
+    first_item = False;
+    json_string(key);
+    VG_(fprintf)(json, ": ");
+}
+
+static void
+json_num(const HChar *key, ULong value)
+{
+    json_key(key);
+    VG_(fprintf)(json, "%llu", value);
+}
+
+static void
+json_text(const HChar *key, const HChar *value)
+{
+    json_key(key);
+    if (value) {
+        json_string(value);
+    } else {
+        VG_(fprintf)(json, "null");
+    }
+}
+
+static void
+json_open(const HChar *key, const HChar *bracket)
+{
+    if (key) {
+        json_key(key);
+    } else if (!first_item) {
+        VG_(fprintf)(json, ",\n  ");
+    }
+    VG_(fprintf)(json, "%s", bracket);
+    first_item = True;
+}
+
+static void
+json_close(const HChar *bracket)
+{
+    VG_(fprintf)(json, "%s", bracket);
+    first_item = False;
+}
+
+static void
+json_aborts(const ULong *by_cause)
+{
+    Int i;
+
+    json_open("aborts", "{");
+    for (i = 0; i < RTM_C_LAST; i++) {
+        json_num(rtm_cause_name[i], by_cause[i]);
+    }
+    json_num("capacity", by_cause[RTM_C_CAPACITY_READ] + by_cause[RTM_C_CAPACITY_WRITE]);
+    json_num("total", rtm_sum(by_cause));
+    json_close("}");
+}
+
+static void
+json_histogram(const HChar *key, const ULong *h)
+{
+    Int i;
+
+    json_open(key, "[");
+    for (i = 0; i < RTM_HIST; i++) {
+        VG_(fprintf)(json, i ? ", %llu" : "%llu", h[i]);
+    }
+    json_close("]");
+}
+
+static void
+json_totals(void)
+{
+    json_open("totals", "{");
+    json_num("starts", rtm_counts.starts);
+    json_num("commits", rtm_counts.commits);
+    json_aborts(rtm_counts.aborts);
+    json_num("makespan_cycles", rtm_sched_makespan());
+    json_num("cycles_committed", rtm_counts.cycles_committed);
+    json_num("cycles_aborted", rtm_counts.cycles_aborted);
+    json_num("real_waits", rtm_nondeterministic);
+    json_num("conflicts_unlisted", rtm_counts.conflicts_lost);
+    json_num("mhz", rtm_opt.mhz);
+    json_num("seed", rtm_opt.seed);
+    json_text("preset", rtm_opt.preset);
+    json_text("evidence", "emulated");
+    json_close("}");
+    json_open("histograms", "{");
+    json_histogram("read_set_log2", rtm_counts.read_set);
+    json_histogram("write_set_log2", rtm_counts.write_set);
+    json_histogram("set_pressure", rtm_counts.pressure);
+    json_close("}");
+}
+
+static void
+json_threads(void)
+{
+    Int i;
+
+    json_open("threads", "[");
+    for (i = 1; i < RTM_MAX_THREADS; i++) {
+        const struct rtm_thread *t = &rtm_threads[i];
+        if (t->tid == VG_INVALID_THREADID) {
+            continue;
+        }
+        json_open(NULL, "{");
+        json_num("tid", t->tid);
+        json_num("starts", t->starts);
+        json_num("commits", t->commits);
+        json_num("aborts", t->aborts);
+        json_num("cycles", t->cpu);
+        json_close("}");
+    }
+    json_close("]");
+}
+
+static void
+json_sites(void)
+{
+    HChar buf[256];
+    UInt n, i;
+    struct rtm_site **s = rtm_top_sites(&n);
+
+    json_open("sites", "[");
+    for (i = 0; i < n; i++) {
+        json_open(NULL, "{");
+        json_text("where", rtm_where(s[i]->pc, buf, sizeof buf));
+        json_text("label", s[i]->label);
+        json_num("starts", s[i]->starts);
+        json_num("commits", s[i]->commits);
+        json_aborts(s[i]->aborts);
+        json_num("cycles_committed", s[i]->cycles_committed);
+        json_num("cycles_aborted", s[i]->cycles_aborted);
+        json_num("cycles_waiting", s[i]->cycles_waiting);
+        json_num("longest", s[i]->longest);
+        json_close("}");
+    }
+    json_close("]");
+    VG_(free)(s);
+}
+
+static void
+json_conflicts(void)
+{
+    HChar buf[256];
+    UInt n, i;
+    struct rtm_conflict **c = rtm_top_conflicts(&n);
+
+    json_open("conflicts", "[");
+    for (i = 0; i < n; i++) {
+        json_open(NULL, "{");
+        json_num("count", c[i]->count);
+        json_text("data", rtm_what_is(c[i]->addr, buf, sizeof buf));
+        json_num("address", c[i]->addr);
+        json_num("offset_in_line", c[i]->addr & (RTM_LINE - 1));
+        json_text("sharing", c[i]->true_sharing ? "true" : "false");
+        json_text("victim_site", rtm_where(c[i]->victim_site->pc, buf, sizeof buf));
+        json_text("victim_label", c[i]->victim_site->label);
+        json_text("victim_access", rtm_where(c[i]->victim_pc, buf, sizeof buf));
+        json_text("requester_access", rtm_where(c[i]->requester_pc, buf, sizeof buf));
+        json_text("requester_site",
+                  c[i]->requester_site
+                      ? rtm_where(c[i]->requester_site->pc, buf, sizeof buf)
+                      : NULL);
+        json_text("requester_label",
+                  c[i]->requester_site ? c[i]->requester_site->label : NULL);
+        json_num("requester_writes", c[i]->writes);
+        json_close("}");
+    }
+    json_close("]");
+    VG_(free)(c);
+}
+
+static void
+json_unfriendly(void)
+{
+    HChar buf[256];
+    UInt n, i;
+    struct rtm_unfriendly **u = rtm_top_unfriendly(&n);
+
+    json_open("unfriendly", "[");
+    for (i = 0; i < n; i++) {
+        json_open(NULL, "{");
+        json_text("what", u[i]->what);
+        json_text("where", rtm_where(u[i]->pc, buf, sizeof buf));
+        json_num("count", u[i]->count);
+        json_close("}");
+    }
+    json_close("]");
+    VG_(free)(u);
+}
+
+static HChar *
+json_name(void)
+{
+    return VG_(expand_file_name)("--json", rtm_opt.json);
+}
+
+Bool
+rtm_report_check(void)
+{
+    HChar *name;
+    SysRes r;
+
+    if (!rtm_opt.json) {
+        return True;
+    }
+    name = json_name();
+    r = VG_(open)(name, VKI_O_WRONLY | VKI_O_CREAT, 0666);
+    VG_(free)(name);
+    if (sr_isError(r)) {
+        return False;
+    }
+    VG_(close)(sr_Res(r));
+    return True;
+}
+
+/* Written beside its place and renamed, so that a reader sees all or nothing. */
+void
+rtm_json_report(void)
+{
+    HChar *name = json_name();
+    HChar *part = VG_(malloc)("rtm.json", VG_(strlen)(name) + 8);
+
+    VG_(sprintf)(part, "%s.part", name);
+    json = VG_(fopen)(part, VKI_O_WRONLY | VKI_O_CREAT | VKI_O_TRUNC, 0666);
+    if (!json) {
+        VG_(umsg)("rtmgrind: cannot write %s\n", part);
+        VG_(exit)(1);
+    }
+    first_item = True;
+    json_open(NULL, "{");
+    json_totals();
+    json_threads();
+    json_sites();
+    json_conflicts();
+    json_unfriendly();
+    json_close("}");
+    VG_(fprintf)(json, "\n");
+    VG_(fclose)(json);
+    VG_(rename)(part, name);
+    VG_(free)(part);
+    VG_(free)(name);
+}

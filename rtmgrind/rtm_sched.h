@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Between rtm_sched.c (who runs next), rtm_cores.c (virtual cores) and
+ * rtm_biglock.c (the lock that makes it so). All functions are called under
+ * `guard`, except rtm_lock_guard.
+ */
+
+#ifndef RTM_SCHED_H
+#define RTM_SCHED_H
+
+#include "rtm_priv.h"
+#include "rtm_core.h"
+
+struct rtm_sched {
+    struct rtm_thread *awaited; /* in a system call, or not arrived */
+    Int max_thread;             /* highest slot in use */
+    Int n_threads;
+    ULong makespan, last_grant;
+    Bool dying; /* the process ends: everybody may run */
+};
+extern struct rtm_sched rtm_sched;
+
+/* The state of this folder's three files; short, never held over a wait. */
+void rtm_lock_guard(void);
+void rtm_unlock_guard(void);
+void rtm_reset_guard(void); /* in a forked child */
+void rtm_sched_seed(void);
+
+/* rtm_sched.c: with nobody running, grant the lock to the next thread, or
+ * leave it free until the awaited one arrives. */
+void rtm_pick(void);
+
+/* rtm_cores.c */
+void rtm_make_ready(struct rtm_thread *t);
+void rtm_leave_core(struct rtm_thread *t);
+void rtm_fill_cores(void);           /* idle cores take threads from the queue */
+void rtm_end_slice(struct rtm_thread *t);
+void rtm_enqueue(struct rtm_thread *t);
+struct rtm_thread *rtm_first_in_queue(void);
+
+/* rtm_biglock.c */
+void rtm_unpark(struct rtm_thread *t);
+
+#endif
