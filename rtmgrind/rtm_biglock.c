@@ -10,9 +10,9 @@
 enum {
     FUTEX_WAIT_PRIVATE = 128,
     FUTEX_WAKE_PRIVATE = 129,
-    GRACE_MS = 5,   /* for a call that may block, before others go on */
+    GRACE_MS = 5,       /* for a call that may block, before others go on */
     PATIENCE_MS = 2000, /* for one that should not */
-    IDLE_MS = 10    /* when all wait: look for signals this often */
+    IDLE_MS = 10        /* when all wait: look for signals this often */
 };
 
 static Int owner_lwp;
@@ -116,8 +116,8 @@ idle(struct rtm_thread *me, Int *waited_ms, Int ms)
         return;
     }
     if (rtm_sched.awaited) {
-        if (rtm_sched.awaited->state == RTM_T_SYSCALL
-            && *waited_ms >= (rtm_sched.awaited->may_block ? GRACE_MS : PATIENCE_MS)) {
+        if (rtm_sched.awaited->state == RTM_T_SYSCALL &&
+            *waited_ms >= (rtm_sched.awaited->may_block ? GRACE_MS : PATIENCE_MS)) {
             rtm_nondeterministic++;
             rtm_leave_core(rtm_sched.awaited);
             rtm_sched.awaited->state = RTM_T_AWAY;
@@ -146,8 +146,7 @@ park(struct rtm_thread *me)
 
         __atomic_store_n(&me->wake_word, 0, __ATOMIC_RELEASE);
         rtm_unlock_guard();
-        r = rtm_raw_syscall(__NR_futex, (HWord)&me->wake_word,
-                            FUTEX_WAIT_PRIVATE, 0, (HWord)&ts);
+        r = rtm_raw_syscall(__NR_futex, (HWord)&me->wake_word, FUTEX_WAIT_PRIVATE, 0, (HWord)&ts);
         rtm_lock_guard();
         if (r == -VKI_ETIMEDOUT && rtm_cur != me) {
             idle(me, &waited_ms, ms);
@@ -167,14 +166,11 @@ arrive(struct rtm_thread *me)
         rtm_make_ready(me);
         break;
     case RTM_T_SYSCALL:
-    case RTM_T_NEW:
-        rtm_make_ready(me);
-        break;
+    case RTM_T_NEW: rtm_make_ready(me); break;
     case RTM_T_READY:
     case RTM_T_RUNNING: /* picked again at once */
     case RTM_T_BLOCKED:
-    case RTM_T_FREE:
-        break;
+    case RTM_T_FREE: break;
     }
 }
 
@@ -214,13 +210,16 @@ settle_state(struct rtm_thread *t)
         t->state = RTM_T_FREE;
         t->lwp = 0;
         rtm_sched.n_threads--;
-    } else if (t->in_syscall) {
+    }
+    else if (t->in_syscall) {
         t->state = RTM_T_SYSCALL;
-    } else if (t->wait != RTM_W_NONE && !t->woken && !t->timed_out && !rtm_sched.dying) {
+    }
+    else if (t->wait != RTM_W_NONE && !t->woken && !t->timed_out && !rtm_sched.dying) {
         t->clock = t->clock_at_wait;
         rtm_leave_core(t);
         t->state = RTM_T_BLOCKED;
-    } else {
+    }
+    else {
         rtm_make_ready(t);
         rtm_end_slice(t);
     }
@@ -237,7 +236,8 @@ timed_aborts(struct rtm_thread *t)
     }
     if (t->clock >= tx->inject_at) {
         rtm_tx_abort_parked(t, rtm_opt.abort_status, RTM_C_INJECTED, NULL);
-    } else if (tick && t->clock / tick != tx->begin_clock / tick) {
+    }
+    else if (tick && t->clock / tick != tx->begin_clock / tick) {
         rtm_tx_abort_parked(t, 0, RTM_C_TIMER, "timer tick");
     }
 }

@@ -38,8 +38,7 @@ extern void __wrap_vgPlain_poll_signals(ThreadId tid);
 extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 
-extern void VG_(discard_translations)(Addr start, ULong range,
-                                      const HChar *who);
+extern void VG_(discard_translations)(Addr start, ULong range, const HChar *who);
 
 /* A system call of our own, past the core. */
 static inline Long

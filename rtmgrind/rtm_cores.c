@@ -70,8 +70,8 @@ rtm_first_in_queue(void)
 
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
-        if ((t->state == RTM_T_READY || t->state == RTM_T_NEW) && t->core < 0
-            && (!first || t->queue_seq < first->queue_seq)) {
+        if ((t->state == RTM_T_READY || t->state == RTM_T_NEW) && t->core < 0 &&
+            (!first || t->queue_seq < first->queue_seq)) {
             first = t;
         }
     }

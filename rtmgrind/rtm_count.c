@@ -164,14 +164,12 @@ victims_pc(const struct rtm_touch *at, UChar shared)
 }
 
 void
-rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at,
-                   Addr a, UChar words, Bool requester_writes)
+rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at, Addr a, UChar words,
+                   Bool requester_writes)
 {
     const Bool true_sharing = at && (at->words & words);
     struct rtm_site *vs = victim->tx.site;
-    struct rtm_site *rs = rtm_cur && rtm_cur->tx.state != RTM_TX_NONE
-                              ? rtm_cur->tx.site
-                              : NULL;
+    struct rtm_site *rs = rtm_cur && rtm_cur->tx.state != RTM_TX_NONE ? rtm_cur->tx.site : NULL;
     const Addr rpc = rtm_cur ? VG_(get_IP)(rtm_cur->tid) : 0;
     const Addr vpc = victims_pc(at, true_sharing ? at->words & words : 0);
     const Addr line = VG_ROUNDDN(a, RTM_LINE);
@@ -248,8 +246,7 @@ by_starts(const void *a, const void *b)
     const struct rtm_site *x = *(struct rtm_site *const *)a;
     const struct rtm_site *y = *(struct rtm_site *const *)b;
 
-    return x->starts != y->starts ? (x->starts < y->starts ? 1 : -1)
-                                  : (x->key < y->key ? 1 : -1);
+    return x->starts != y->starts ? (x->starts < y->starts ? 1 : -1) : (x->key < y->key ? 1 : -1);
 }
 
 static Int
@@ -258,8 +255,7 @@ by_count(const void *a, const void *b)
     const struct rtm_conflict *x = *(struct rtm_conflict *const *)a;
     const struct rtm_conflict *y = *(struct rtm_conflict *const *)b;
 
-    return x->count != y->count ? (x->count < y->count ? 1 : -1)
-                                : (x->key < y->key ? 1 : -1);
+    return x->count != y->count ? (x->count < y->count ? 1 : -1) : (x->key < y->key ? 1 : -1);
 }
 
 static Int
@@ -268,8 +264,7 @@ by_count_u(const void *a, const void *b)
     const struct rtm_unfriendly *x = *(struct rtm_unfriendly *const *)a;
     const struct rtm_unfriendly *y = *(struct rtm_unfriendly *const *)b;
 
-    return x->count != y->count ? (x->count < y->count ? 1 : -1)
-                                : (x->key < y->key ? 1 : -1);
+    return x->count != y->count ? (x->count < y->count ? 1 : -1) : (x->key < y->key ? 1 : -1);
 }
 
 static void *
@@ -354,10 +349,10 @@ rtm_what_is(Addr a, HChar *buf, SizeT size)
 
     if (VG_(get_datasym_and_offset)(VG_(current_DiEpoch)(), a, &name, &offset)) {
         VG_(snprintf)(buf, size, "%s+%ld", name, offset);
-    } else {
+    }
+    else {
         const NSegment *seg = VG_(am_find_nsegment)(a);
-        VG_(snprintf)(buf, size, "0x%lx%s", a,
-                      seg && seg->isCH ? " (heap)" : "");
+        VG_(snprintf)(buf, size, "0x%lx%s", a, seg && seg->isCH ? " (heap)" : "");
     }
     return buf;
 }

@@ -23,9 +23,14 @@ skip_prefixes(const UChar *p)
         case 0x66: b.opsize = True; break;
         case 0xF2: b.repne = True; break;
         case 0xF3: b.rep = True; break;
-        case 0x26: case 0x2E: case 0x36: case 0x3E:
-        case 0x64: case 0x65: case 0x67: case 0xF0:
-            break;
+        case 0x26:
+        case 0x2E:
+        case 0x36:
+        case 0x3E:
+        case 0x64:
+        case 0x65:
+        case 0x67:
+        case 0xF0: break;
         default:
             if ((*b.p & 0xF0) != 0x40) {
                 return b;
@@ -36,7 +41,7 @@ skip_prefixes(const UChar *p)
     return b;
 }
 
-#define IS_MEM(modrm) (((modrm) & 0xC0) != 0xC0)
+#define IS_MEM(modrm) (((modrm)&0xC0) != 0xC0)
 #define REG(modrm) (((modrm) >> 3) & 7)
 
 /* Group 15, 0F AE: state saving, cache control, segment bases. */
@@ -79,16 +84,20 @@ unfriendly_0f(const struct bytes *b)
     const UChar op = b->p[1], modrm = b->p[2];
 
     switch (op) {
-    case 0x01: return modrm == 0xC8 ? "MONITOR"
-                      : modrm == 0xC9 ? "MWAIT"
-                      : modrm == 0xD1 ? "XSETBV"
-                                      : NULL;
+    case 0x01:
+        return modrm == 0xC8   ? "MONITOR"
+               : modrm == 0xC9 ? "MWAIT"
+               : modrm == 0xD1 ? "XSETBV"
+                               : NULL;
     case 0x05: return NULL; /* SYSCALL: rtm_sys.c names the call */
     case 0x08: return "INVD";
     case 0x09: return "WBINVD";
     case 0x34: return "SYSENTER";
-    case 0xA1: case 0xA9: return "POP segment";
-    case 0xB2: case 0xB4: case 0xB5: return "LSS/LFS/LGS";
+    case 0xA1:
+    case 0xA9: return "POP segment";
+    case 0xB2:
+    case 0xB4:
+    case 0xB5: return "LSS/LFS/LGS";
     case 0xAE: return group15(b, modrm);
     case 0xC7: return group9(modrm);
     case 0x2B: return b->opsize ? "MOVNTPD" : "MOVNTPS";
@@ -110,10 +119,18 @@ unfriendly_1(const struct bytes *b)
     case 0xCD: return "INT n";
     case 0xF1: return "INT1";
     case 0xCF: return "IRET";
-    case 0xE4: case 0xE5: case 0xEC: case 0xED: return "IN";
-    case 0xE6: case 0xE7: case 0xEE: case 0xEF: return "OUT";
-    case 0x6C: case 0x6D: return "INS";
-    case 0x6E: case 0x6F: return "OUTS";
+    case 0xE4:
+    case 0xE5:
+    case 0xEC:
+    case 0xED: return "IN";
+    case 0xE6:
+    case 0xE7:
+    case 0xEE:
+    case 0xEF: return "OUT";
+    case 0x6C:
+    case 0x6D: return "INS";
+    case 0x6E:
+    case 0x6F: return "OUTS";
     case 0xF4: return "HLT";
     case 0xFA: return "CLI";
     case 0xFB: return "STI";
@@ -169,17 +186,10 @@ decode_0f(const struct bytes *b)
         d.kind = decode_0f01(b);
         d.len = b->len + 3;
         break;
-    case 0x05:
-        d.kind = RTM_I_SYSCALL;
-        break;
-    case 0x31:
-        d.kind = RTM_I_RDTSC;
-        break;
-    case 0xA2:
-        d.kind = RTM_I_CPUID;
-        break;
-    default:
-        break;
+    case 0x05: d.kind = RTM_I_SYSCALL; break;
+    case 0x31: d.kind = RTM_I_RDTSC; break;
+    case 0xA2: d.kind = RTM_I_CPUID; break;
+    default: break;
     }
     return d;
 }
@@ -195,7 +205,8 @@ rtm_decode(const UChar *p)
         if (b.opsize) { /* XBEGIN rel16 */
             rel = (Short)(b.p[2] | b.p[3] << 8);
             d.len = b.len + 4;
-        } else {
+        }
+        else {
             rel = (Int)(b.p[2] | b.p[3] << 8 | b.p[4] << 16 | (UInt)b.p[5] << 24);
             d.len = b.len + 6;
         }
@@ -218,9 +229,11 @@ rtm_decode(const UChar *p)
         if (d.kind == RTM_I_OTHER) {
             d.name = unfriendly_0f(&b);
         }
-    } else if (b.p[0] == 0xC4 || b.p[0] == 0xC5) {
+    }
+    else if (b.p[0] == 0xC4 || b.p[0] == 0xC5) {
         d.name = unfriendly_vex(b.p);
-    } else {
+    }
+    else {
         d.name = unfriendly_1(&b);
     }
     if (d.name) {

@@ -22,8 +22,7 @@ struct ksigaction {
     ULong mask;
 };
 
-static const Int fault_signals[] = {VKI_SIGSEGV, VKI_SIGBUS, VKI_SIGFPE,
-                                    VKI_SIGILL, VKI_SIGTRAP};
+static const Int fault_signals[] = {VKI_SIGSEGV, VKI_SIGBUS, VKI_SIGFPE, VKI_SIGILL, VKI_SIGTRAP};
 enum { N_FAULTS = sizeof fault_signals / sizeof fault_signals[0] };
 
 static handler_fn *core_handler[N_FAULTS];
@@ -46,8 +45,8 @@ on_fault(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc)
     struct rtm_thread *t = rtm_cur;
     Int i;
 
-    if (t && t->lwp == VG_(gettid)() && VG_(in_generated_code)
-        && t->tx.state != RTM_TX_NONE && info->si_code > 0) {
+    if (t && t->lwp == VG_(gettid)() && VG_(in_generated_code) && t->tx.state != RTM_TX_NONE &&
+        info->si_code > 0) {
         VexGuestAMD64State *gs = (VexGuestAMD64State *)t->gen_rbp;
         rtm_count_unfriendly(fault_name(sig), VG_(get_IP)(t->tid));
         rtm_tx_doom(0, RTM_C_FAULT, fault_name(sig));

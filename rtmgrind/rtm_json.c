@@ -17,9 +17,11 @@ json_string(const HChar *s)
         const UChar ch = *s;
         if (ch == '"' || ch == '\\') {
             VG_(fprintf)(json, "\\%c", ch);
-        } else if (ch < 0x20) {
+        }
+        else if (ch < 0x20) {
             VG_(fprintf)(json, "\\u%04x", ch);
-        } else {
+        }
+        else {
             VG_(fprintf)(json, "%c", ch);
         }
     }
@@ -48,7 +50,8 @@ json_text(const HChar *key, const HChar *value)
     json_key(key);
     if (value) {
         json_string(value);
-    } else {
+    }
+    else {
         VG_(fprintf)(json, "null");
     }
 }
@@ -58,7 +61,8 @@ json_open(const HChar *key, const HChar *bracket)
 {
     if (key) {
         json_key(key);
-    } else if (!first_item) {
+    }
+    else if (!first_item) {
         VG_(fprintf)(json, ",\n  ");
     }
     VG_(fprintf)(json, "%s", bracket);
@@ -188,12 +192,10 @@ json_conflicts(void)
         json_text("victim_label", c[i]->victim_site->label);
         json_text("victim_access", rtm_where(c[i]->victim_pc, buf, sizeof buf));
         json_text("requester_access", rtm_where(c[i]->requester_pc, buf, sizeof buf));
-        json_text("requester_site",
-                  c[i]->requester_site
-                      ? rtm_where(c[i]->requester_site->pc, buf, sizeof buf)
-                      : NULL);
-        json_text("requester_label",
-                  c[i]->requester_site ? c[i]->requester_site->label : NULL);
+        json_text("requester_site", c[i]->requester_site
+                                        ? rtm_where(c[i]->requester_site->pc, buf, sizeof buf)
+                                        : NULL);
+        json_text("requester_label", c[i]->requester_site ? c[i]->requester_site->label : NULL);
         json_num("requester_writes", c[i]->writes);
         json_close("}");
     }

@@ -192,8 +192,7 @@ lose(Int core, const struct rtm_line *l, const struct access *x)
     tl_assert(victim->tx.state == RTM_TX_LIVE);
     {
         const Int i = touch_of(&victim->tx, l);
-        rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at,
-                           x->words, x->write);
+        rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at, x->words, x->write);
     }
     rtm_tx_abort_parked(victim, RTM_CONFLICT | RTM_RETRY, RTM_C_CONFLICT, NULL);
 }
@@ -242,7 +241,8 @@ check_capacity(struct rtm_tx *tx, Addr line, Bool write)
         if (++tx->set_count[set] > rtm_opt.ways / rtm_opt.smt) {
             rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_WRITE, NULL);
         }
-    } else if (tx->n_read > rtm_opt.read_lines / rtm_opt.smt) {
+    }
+    else if (tx->n_read > rtm_opt.read_lines / rtm_opt.smt) {
         rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_READ, NULL);
     }
 }
@@ -254,8 +254,7 @@ new_touch(struct rtm_tx *tx, struct rtm_line *l)
 
     if (tx->n_touch == tx->cap_touch) {
         tx->cap_touch = tx->cap_touch ? 2 * tx->cap_touch : 64;
-        tx->touch = VG_(realloc)("rtm.touch", tx->touch,
-                                 tx->cap_touch * sizeof *tx->touch);
+        tx->touch = VG_(realloc)("rtm.touch", tx->touch, tx->cap_touch * sizeof *tx->touch);
     }
     t = &tx->touch[tx->n_touch++];
     t->line = l;
@@ -310,7 +309,8 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
         l->writer = me;
         tx->n_write++;
         check_capacity(tx, x->line, True);
-    } else if (!x->write && !t->read) {
+    }
+    else if (!x->write && !t->read) {
         t->read = True;
         l->readers |= 1ULL << me;
         tx->n_read++;
@@ -323,12 +323,10 @@ static void
 tx_access(struct rtm_tx *tx, const struct access *x)
 {
     const UInt slot = (x->line >> 6) % RTM_FILTER;
-    const Bool known = tx->filter_gen[slot] == tx->gen
-                       && (tx->filter[slot] & ~1UL) == x->line;
+    const Bool known = tx->filter_gen[slot] == tx->gen && (tx->filter[slot] & ~1UL) == x->line;
     Bool written;
 
-    if (known && !(x->words & ~tx->filter_words[slot])
-        && (!x->write || (tx->filter[slot] & 1))) {
+    if (known && !(x->words & ~tx->filter_words[slot]) && (!x->write || (tx->filter[slot] & 1))) {
         return;
     }
     if (tx->suspended && !x->write) {
@@ -361,7 +359,8 @@ plain_access(const struct access *x)
         if (l && l->last >= 0 && (x->write || l->writer >= 0)) {
             transfer(l, me);
         }
-    } else if (rtm_opt.coherence && x->write) {
+    }
+    else if (rtm_opt.coherence && x->write) {
         find_or_add(x->line)->last = me;
     }
 }
@@ -380,7 +379,8 @@ access_range(Addr a, SizeT n, Bool write)
         const struct access x = part_of(line, a, n, write);
         if (tx->state != RTM_TX_NONE) {
             tx_access(tx, &x);
-        } else {
+        }
+        else {
             plain_access(&x);
         }
         if (line == last) {
@@ -389,14 +389,12 @@ access_range(Addr a, SizeT n, Bool write)
     }
 }
 
-VG_REGPARM(2) void
-rtm_load_n(Addr a, SizeT n)
+VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n)
 {
     access_range(a, n, False);
 }
 
-VG_REGPARM(2) void
-rtm_store_n(Addr a, SizeT n)
+VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n)
 {
     access_range(a, n, True);
 }
@@ -404,8 +402,7 @@ rtm_store_n(Addr a, SizeT n)
 /* A locked instruction takes its line for itself even when it stores nothing;
  * called whether or not a transaction is live, so that lines that cores fight
  * over cost what they cost. */
-VG_REGPARM(2) void
-rtm_atomic_n(Addr a, SizeT n)
+VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
 {
     const Addr line = VG_ROUNDDN(a, RTM_LINE);
 
@@ -424,9 +421,15 @@ rtm_atomic_n(Addr a, SizeT n)
     access_range(a, n, True);
 }
 
-#define RTM_DEFINE(n)                                                         \
-    VG_REGPARM(1) void rtm_load_##n(Addr a) { access_range(a, n, False); }    \
-    VG_REGPARM(1) void rtm_store_##n(Addr a) { access_range(a, n, True); }
+#define RTM_DEFINE(n)                        \
+    VG_REGPARM(1) void rtm_load_##n(Addr a)  \
+    {                                        \
+        access_range(a, n, False);           \
+    }                                        \
+    VG_REGPARM(1) void rtm_store_##n(Addr a) \
+    {                                        \
+        access_range(a, n, True);            \
+    }
 RTM_ACCESS_LIST(RTM_DEFINE)
 
 void

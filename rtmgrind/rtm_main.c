@@ -14,17 +14,17 @@ struct rtm_options rtm_opt = {
     .rtm = True,
     .cores = RTM_MAX_CORES,
     .smt = 1,
-    .slice = 12000000,  /* 4 ms at 3 GHz: Linux's base slice is of this order */
+    .slice = 12000000, /* 4 ms at 3 GHz: Linux's base slice is of this order */
     .seed = 1,
     .mhz = 3000,
-    .cost_insn = 1,     /* guess: one instruction a cycle */
-    .cost_begin = 40,   /* guess */
-    .cost_commit = 30,  /* guess */
-    .cost_abort = 150,  /* guess */
-    .cost_line = 100,   /* guess: core-to-core transfer on one socket */
-    .cost_pause = 140,  /* Intel optimization manual: Skylake and later */
+    .cost_insn = 1,      /* guess: one instruction a cycle */
+    .cost_begin = 40,    /* guess */
+    .cost_commit = 30,   /* guess */
+    .cost_abort = 150,   /* guess */
+    .cost_line = 100,    /* guess: core-to-core transfer on one socket */
+    .cost_pause = 140,   /* Intel optimization manual: Skylake and later */
     .cost_syscall = 300, /* guess */
-    .cost_wake = 6000,  /* guess: futex wake to running, 2 us */
+    .cost_wake = 6000,   /* guess: futex wake to running, 2 us */
     .top = 10,
     .preset = "sapphirerapids",
 };
@@ -64,20 +64,30 @@ process_rtm_option(const HChar *arg)
         if (rtm_opt.rtm && !rtm_opt.always_abort && !VG_STREQ(mode, "yes")) {
             VG_(fmsg_bad_option)(arg, "Use yes, no or always-abort.\n");
         }
-    } else if VG_STR_CLO (arg, "--preset", rtm_opt.preset) {
+    }
+    else if VG_STR_CLO (arg, "--preset", rtm_opt.preset) {
         if (!find_preset(rtm_opt.preset)) {
             VG_(fmsg_bad_option)(arg, "Use haswell, icelake or sapphirerapids.\n");
         }
     }
-    else if VG_BOOL_CLO (arg, "--tsxldtrk", rtm_opt.tsxldtrk) {}
-    else if VG_BINT_CLO (arg, "--write-sets", rtm_opt.sets, 1, RTM_MAX_SETS) {}
-    else if VG_BINT_CLO (arg, "--write-ways", rtm_opt.ways, 1, 1024) {}
-    else if VG_BINT_CLO (arg, "--read-lines", rtm_opt.read_lines, 1, 1 << 24) {}
-    else if VG_BINT_CLO (arg, "--smt", rtm_opt.smt, 1, 8) {}
-    else if VG_BINT_CLO (arg, "--abort-at", rtm_opt.abort_at, 1, 0x7FFFFFFF) {}
-    else if VG_BINT_CLO (arg, "--abort-rate", rtm_opt.abort_rate, 0, 10000) {}
-    else if VG_BHEX_CLO (arg, "--abort-status", rtm_opt.abort_status, 0, 0x7FFFFFFF) {}
-    else if VG_BINT_CLO (arg, "--timer-tick", rtm_opt.timer_tick, 0, 0x7FFFFFFF) {}
+    else if VG_BOOL_CLO (arg, "--tsxldtrk", rtm_opt.tsxldtrk) {
+    }
+    else if VG_BINT_CLO (arg, "--write-sets", rtm_opt.sets, 1, RTM_MAX_SETS) {
+    }
+    else if VG_BINT_CLO (arg, "--write-ways", rtm_opt.ways, 1, 1024) {
+    }
+    else if VG_BINT_CLO (arg, "--read-lines", rtm_opt.read_lines, 1, 1 << 24) {
+    }
+    else if VG_BINT_CLO (arg, "--smt", rtm_opt.smt, 1, 8) {
+    }
+    else if VG_BINT_CLO (arg, "--abort-at", rtm_opt.abort_at, 1, 0x7FFFFFFF) {
+    }
+    else if VG_BINT_CLO (arg, "--abort-rate", rtm_opt.abort_rate, 0, 10000) {
+    }
+    else if VG_BHEX_CLO (arg, "--abort-status", rtm_opt.abort_status, 0, 0x7FFFFFFF) {
+    }
+    else if VG_BINT_CLO (arg, "--timer-tick", rtm_opt.timer_tick, 0, 0x7FFFFFFF) {
+    }
     else {
         return False;
     }
@@ -87,20 +97,34 @@ process_rtm_option(const HChar *arg)
 static Bool
 process_time_option(const HChar *arg)
 {
-    if VG_BINT_CLO (arg, "--cores", rtm_opt.cores, 1, RTM_MAX_CORES) {}
-    else if VG_BINT_CLO (arg, "--quantum", rtm_opt.quantum, 0, 1000000) {}
-    else if VG_BINT_CLO (arg, "--slice", rtm_opt.slice, 1000, 0x7FFFFFFF) {}
-    else if VG_BINT_CLO (arg, "--seed", rtm_opt.seed, 0, 0x7FFFFFFF) {}
-    else if VG_BINT_CLO (arg, "--mhz", rtm_opt.mhz, 1, 100000) {}
-    else if VG_BINT_CLO (arg, "--cost-insn", rtm_opt.cost_insn, 1, 1000) {}
-    else if VG_BINT_CLO (arg, "--cost-begin", rtm_opt.cost_begin, 0, 100000) {}
-    else if VG_BINT_CLO (arg, "--cost-commit", rtm_opt.cost_commit, 0, 100000) {}
-    else if VG_BINT_CLO (arg, "--cost-abort", rtm_opt.cost_abort, 0, 100000) {}
-    else if VG_BINT_CLO (arg, "--cost-line", rtm_opt.cost_line, 0, 100000) {}
-    else if VG_BINT_CLO (arg, "--cost-pause", rtm_opt.cost_pause, 1, 100000) {}
-    else if VG_BINT_CLO (arg, "--cost-syscall", rtm_opt.cost_syscall, 0, 1000000) {}
-    else if VG_BINT_CLO (arg, "--cost-wake", rtm_opt.cost_wake, 0, 10000000) {}
-    else if VG_BOOL_CLO (arg, "--coherence", rtm_opt.coherence) {}
+    if VG_BINT_CLO (arg, "--cores", rtm_opt.cores, 1, RTM_MAX_CORES) {
+    }
+    else if VG_BINT_CLO (arg, "--quantum", rtm_opt.quantum, 0, 1000000) {
+    }
+    else if VG_BINT_CLO (arg, "--slice", rtm_opt.slice, 1000, 0x7FFFFFFF) {
+    }
+    else if VG_BINT_CLO (arg, "--seed", rtm_opt.seed, 0, 0x7FFFFFFF) {
+    }
+    else if VG_BINT_CLO (arg, "--mhz", rtm_opt.mhz, 1, 100000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-insn", rtm_opt.cost_insn, 1, 1000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-begin", rtm_opt.cost_begin, 0, 100000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-commit", rtm_opt.cost_commit, 0, 100000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-abort", rtm_opt.cost_abort, 0, 100000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-line", rtm_opt.cost_line, 0, 100000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-pause", rtm_opt.cost_pause, 1, 100000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-syscall", rtm_opt.cost_syscall, 0, 1000000) {
+    }
+    else if VG_BINT_CLO (arg, "--cost-wake", rtm_opt.cost_wake, 0, 10000000) {
+    }
+    else if VG_BOOL_CLO (arg, "--coherence", rtm_opt.coherence) {
+    }
     else {
         return False;
     }
@@ -110,9 +134,12 @@ process_time_option(const HChar *arg)
 static Bool
 process_option(const HChar *arg)
 {
-    if VG_STR_CLO (arg, "--json", rtm_opt.json) {}
-    else if VG_BINT_CLO (arg, "--top", rtm_opt.top, 0, 100000) {}
-    else if VG_BOOL_CLO (arg, "--report-children", rtm_opt.children) {}
+    if VG_STR_CLO (arg, "--json", rtm_opt.json) {
+    }
+    else if VG_BINT_CLO (arg, "--top", rtm_opt.top, 0, 100000) {
+    }
+    else if VG_BOOL_CLO (arg, "--report-children", rtm_opt.children) {
+    }
     else {
         return process_rtm_option(arg) || process_time_option(arg);
     }
@@ -122,29 +149,29 @@ process_option(const HChar *arg)
 static void
 print_usage(void)
 {
-    VG_(printf)(
-"    --rtm=yes|no|always-abort   what CPUID and XBEGIN do [yes]\n"
-"    --tsxldtrk=no|yes           XSUSLDTRK and XRESLDTRK exist [no]\n"
-"    --preset=NAME               haswell, icelake, sapphirerapids [sapphirerapids]\n"
-"    --write-sets=N --write-ways=N  write set: L1D geometry [preset]\n"
-"    --read-lines=N              read set, in lines [preset]\n"
-"    --smt=N                     hardware threads that share an L1D [1]\n"
-"    --cores=N                   virtual cores, 1 to 64 [64]\n"
-"    --seed=N                    another seed, another schedule [1]\n"
-"    --quantum=N                 cycles a thread may run ahead; 0: automatic [0]\n"
-"    --slice=N                   cycles before a core changes threads [12000000]\n"
-"    --mhz=N                     virtual clock rate [3000]\n"
-"    --cost-insn=N --cost-begin=N --cost-commit=N --cost-abort=N --cost-line=N\n"
-"    --cost-pause=N --cost-syscall=N --cost-wake=N\n"
-"                                cycles [1 40 30 150 100 140 300 6000]\n"
-"    --coherence=no|yes          charge line transfers without transactions too [no]\n"
-"    --abort-rate=N              abort N of 10000 transactions [0]\n"
-"    --abort-at=N                abort at the Nth instruction in transactions\n"
-"    --abort-status=0xN          with this status [0]\n"
-"    --timer-tick=N              abort every N cycles, as a timer would [0: off]\n"
-"    --json=FILE                 write the report as JSON\n"
-"    --top=N                     rows of each list in the report [10]\n"
-"    --report-children=no|yes    report in forked children too [no]\n");
+    VG_(printf)
+    ("    --rtm=yes|no|always-abort   what CPUID and XBEGIN do [yes]\n"
+     "    --tsxldtrk=no|yes           XSUSLDTRK and XRESLDTRK exist [no]\n"
+     "    --preset=NAME               haswell, icelake, sapphirerapids [sapphirerapids]\n"
+     "    --write-sets=N --write-ways=N  write set: L1D geometry [preset]\n"
+     "    --read-lines=N              read set, in lines [preset]\n"
+     "    --smt=N                     hardware threads that share an L1D [1]\n"
+     "    --cores=N                   virtual cores, 1 to 64 [64]\n"
+     "    --seed=N                    another seed, another schedule [1]\n"
+     "    --quantum=N                 cycles a thread may run ahead; 0: automatic [0]\n"
+     "    --slice=N                   cycles before a core changes threads [12000000]\n"
+     "    --mhz=N                     virtual clock rate [3000]\n"
+     "    --cost-insn=N --cost-begin=N --cost-commit=N --cost-abort=N --cost-line=N\n"
+     "    --cost-pause=N --cost-syscall=N --cost-wake=N\n"
+     "                                cycles [1 40 30 150 100 140 300 6000]\n"
+     "    --coherence=no|yes          charge line transfers without transactions too [no]\n"
+     "    --abort-rate=N              abort N of 10000 transactions [0]\n"
+     "    --abort-at=N                abort at the Nth instruction in transactions\n"
+     "    --abort-status=0xN          with this status [0]\n"
+     "    --timer-tick=N              abort every N cycles, as a timer would [0: off]\n"
+     "    --json=FILE                 write the report as JSON\n"
+     "    --top=N                     rows of each list in the report [10]\n"
+     "    --report-children=no|yes    report in forked children too [no]\n");
 }
 
 static void
@@ -209,28 +236,17 @@ client_request(ThreadId tid, UWord *arg, UWord *ret)
     }
     *ret = 0;
     switch (arg[0]) {
-    case RTMGRIND_REQ_EMULATED:
-        *ret = 1;
-        break;
-    case RTMGRIND_REQ_CLOCK:
-        *ret = rtm_clock();
-        break;
-    case RTMGRIND_REQ_RESET_STATS:
-        rtm_report_reset();
-        break;
-    case RTMGRIND_REQ_DUMP_STATS:
-        rtm_report_dump((const HChar *)arg[1]);
-        break;
-    case RTMGRIND_REQ_LABEL_PUSH:
-        push_label(t, (const HChar *)arg[1]);
-        break;
+    case RTMGRIND_REQ_EMULATED: *ret = 1; break;
+    case RTMGRIND_REQ_CLOCK: *ret = rtm_clock(); break;
+    case RTMGRIND_REQ_RESET_STATS: rtm_report_reset(); break;
+    case RTMGRIND_REQ_DUMP_STATS: rtm_report_dump((const HChar *)arg[1]); break;
+    case RTMGRIND_REQ_LABEL_PUSH: push_label(t, (const HChar *)arg[1]); break;
     case RTMGRIND_REQ_LABEL_POP:
         if (t->n_labels > 0) {
             t->n_labels--;
         }
         break;
-    default:
-        return False;
+    default: return False;
     }
     return True;
 }
@@ -298,14 +314,12 @@ pre_clo_init(void)
     VG_(details_name)("rtmgrind");
     VG_(details_version)(RTM_VERSION);
     VG_(details_description)("an emulator of Intel RTM");
-    VG_(details_copyright_author)(
-        "Copyright (C) 2026, and GNU GPL'd, by the libelision authors.");
+    VG_(details_copyright_author)("Copyright (C) 2026, and GNU GPL'd, by the libelision authors.");
     VG_(details_bug_reports_to)("the libelision project");
     VG_(details_avg_translation_sizeB)(600);
 
     VG_(basic_tool_funcs)(post_clo_init, rtm_instrument, fini);
-    VG_(needs_command_line_options)(process_option, print_usage,
-                                    print_debug_usage);
+    VG_(needs_command_line_options)(process_option, print_usage, print_debug_usage);
     VG_(needs_client_requests)(client_request);
     VG_(needs_syscall_wrapper)(rtm_pre_syscall, rtm_post_syscall);
 
@@ -319,8 +333,7 @@ pre_clo_init(void)
 
     /* Registers must be in memory wherever a block may be cut, and a block's
        instructions must follow each other. */
-    VG_(clo_vex_control).iropt_register_updates_default =
-        VexRegUpdAllregsAtEachInsn;
+    VG_(clo_vex_control).iropt_register_updates_default = VexRegUpdAllregsAtEachInsn;
     VG_(clo_vex_control).iropt_unroll_thresh = 0;
     VG_(clo_vex_control).guest_chase = False;
 }

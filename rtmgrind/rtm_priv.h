@@ -3,14 +3,16 @@
  * What the files of rtmgrind share.  Read in this order:
  *
  *   rtm_main.c     options, registration with Valgrind's core
- *   rtm_instr.c    IR: cuts blocks at RTM instructions, hooks memory accesses
+ *   rtm_instr.c    IR: cuts blocks at RTM instructions (rtm_ir.c: pieces)
+ *   rtm_access.c   IR: hooks memory accesses
  *   rtm_decode.c   guest bytes -> RTM instruction, or unfriendly instruction
  *   rtm_txn.c      transactions: begin, commit, doom, rollback
  *   rtm_lines.c    which transaction holds which cache line; conflicts
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
- *   rtm_sys.c      system calls answered in virtual time: futex, sleep, clocks
+ *   rtm_sys.c      system calls answered in virtual time: clocks;
+ *   rtm_wait.c     futex, sleep
  *   rtm_fault.c    host faults inside a transaction
  *   rtm_count.c    counts by site, conflict and unfriendly instruction;
  *                  rtm_text.c and rtm_json.c print them
@@ -41,11 +43,11 @@
 #define RTM_VERSION "0.1"
 
 enum {
-    RTM_LINE = 64,          /* bytes in a cache line */
-    RTM_MAX_THREADS = 512,  /* the core's default limit is 500 */
-    RTM_MAX_CORES = 64,     /* one bit each in a line's reader mask */
+    RTM_LINE = 64,         /* bytes in a cache line */
+    RTM_MAX_THREADS = 512, /* the core's default limit is 500 */
+    RTM_MAX_CORES = 64,    /* one bit each in a line's reader mask */
     RTM_MAX_SETS = 1024,
-    RTM_MAX_NEST = 7        /* SDM vol. 1, 16.3.2: MAX_RTM_NEST_COUNT */
+    RTM_MAX_NEST = 7 /* SDM vol. 1, 16.3.2: MAX_RTM_NEST_COUNT */
 };
 
 #define RTM_NEVER (~0ULL)
@@ -85,26 +87,26 @@ extern const HChar *const rtm_cause_name[RTM_C_LAST];
 /* Options: constant after rtm_post_clo_init().                        */
 
 struct rtm_options {
-    Bool rtm;           /* CPUID shows RTM */
-    Bool always_abort;  /* RTM_ALWAYS_ABORT: every XBEGIN aborts */
-    Bool tsxldtrk;      /* XSUSLDTRK and XRESLDTRK exist */
-    Int sets, ways;     /* write set: L1D geometry */
-    Int read_lines;     /* read set: size of the filter behind L1 */
-    Int smt;            /* hardware threads that share an L1D */
-    Int cores;          /* virtual cores */
-    Int quantum;        /* cycles a thread may run ahead; 0: automatic */
-    Int slice;          /* cycles before a core changes threads */
+    Bool rtm;          /* CPUID shows RTM */
+    Bool always_abort; /* RTM_ALWAYS_ABORT: every XBEGIN aborts */
+    Bool tsxldtrk;     /* XSUSLDTRK and XRESLDTRK exist */
+    Int sets, ways;    /* write set: L1D geometry */
+    Int read_lines;    /* read set: size of the filter behind L1 */
+    Int smt;           /* hardware threads that share an L1D */
+    Int cores;         /* virtual cores */
+    Int quantum;       /* cycles a thread may run ahead; 0: automatic */
+    Int slice;         /* cycles before a core changes threads */
     Int seed;
-    Int mhz;            /* virtual cycles per microsecond */
+    Int mhz; /* virtual cycles per microsecond */
     Int cost_insn, cost_begin, cost_commit, cost_abort, cost_line;
     Int cost_pause, cost_syscall, cost_wake;
-    Int timer_tick;     /* cycles; 0: none */
-    Int abort_rate;     /* transactions per 10000 that get abort_status */
-    Int abort_at;       /* Nth instruction inside transactions; 0: off */
+    Int timer_tick; /* cycles; 0: none */
+    Int abort_rate; /* transactions per 10000 that get abort_status */
+    Int abort_at;   /* Nth instruction inside transactions; 0: off */
     Int abort_status;
-    Int top;            /* rows of each list in the report */
-    Bool coherence;     /* charge line transfers outside transactions too */
-    Bool children;      /* report in forked children too */
+    Int top;        /* rows of each list in the report */
+    Bool coherence; /* charge line transfers outside transactions too */
+    Bool children;  /* report in forked children too */
     const HChar *json;
     const HChar *preset;
 };
@@ -142,16 +144,16 @@ enum { RTM_FILTER = 1024 };
 
 struct rtm_tx {
     enum rtm_tx_state state;
-    Int core;      /* slot in the lines' reader masks */
+    Int core; /* slot in the lines' reader masks */
     Int nest;
-    UInt status;   /* when doomed */
+    UInt status; /* when doomed */
     enum rtm_cause cause;
     const HChar *what; /* unfriendly instruction or system call, or NULL */
     Addr fallback;
-    Bool suspended;    /* between XSUSLDTRK and XRESLDTRK */
+    Bool suspended; /* between XSUSLDTRK and XRESLDTRK */
     ULong begin_clock;
-    Int n_labels;      /* at begin: requests are rolled back too */
-    ULong inject_at;   /* clock of an injected abort, RTM_NEVER: none */
+    Int n_labels;    /* at begin: requests are rolled back too */
+    ULong inject_at; /* clock of an injected abort, RTM_NEVER: none */
     Bool inject;
     struct rtm_site *site;
     Int n_read, n_write;
@@ -198,13 +200,13 @@ struct rtm_thread {
     ThreadId tid;
     Int lwp;
     enum rtm_state state;
-    ULong clock;     /* valid while not running */
-    ULong cpu;       /* cycles run: thread CPU time */
-    Int core;        /* -1: waits for one */
+    ULong clock; /* valid while not running */
+    ULong cpu;   /* cycles run: thread CPU time */
+    Int core;    /* -1: waits for one */
     ULong core_since;
     ULong queue_seq; /* order in the queue for a core */
     Int wake_word;   /* host futex this thread parks on */
-    Bool parked; /* sleeps on wake_word */
+    Bool parked;     /* sleeps on wake_word */
     Bool exiting;
 
     /* emulated blocking system call */
@@ -214,8 +216,8 @@ struct rtm_thread {
     UInt bitset;
     Bool woken, timed_out;
     ULong clock_at_wait;
-    Addr sleep_rem;     /* where nanosleep wants the rest, or 0 */
-    Addr await_change;  /* spin (host) until *futex differs: thread join */
+    Addr sleep_rem;    /* where nanosleep wants the rest, or 0 */
+    Addr await_change; /* spin (host) until *futex differs: thread join */
 
     /* real system call */
     Int sysno;
@@ -235,31 +237,31 @@ struct rtm_thread {
 };
 
 extern struct rtm_thread rtm_threads[RTM_MAX_THREADS];
-extern struct rtm_thread *rtm_cur;     /* runs now, or NULL */
+extern struct rtm_thread *rtm_cur; /* runs now, or NULL */
 extern struct rtm_thread *rtm_on_core[RTM_MAX_CORES];
-extern Int rtm_live;                   /* transactions that are LIVE */
+extern Int rtm_live; /* transactions that are LIVE */
 
 /* rtm_sched.c */
 void rtm_sched_thread_new(ThreadId tid, ThreadId parent);
 void rtm_sched_thread_exit(ThreadId tid);
-void rtm_sched_dying(void);             /* let every thread run: shutdown */
-void rtm_sched_leave_soon(void);        /* end the time slice at the next block */
+void rtm_sched_dying(void);      /* let every thread run: shutdown */
+void rtm_sched_leave_soon(void); /* end the time slice at the next block */
 void rtm_sched_wake(struct rtm_thread *t, ULong at);
-void rtm_sched_kick(ThreadId tid);      /* recheck a blocked thread; 0: all */
+void rtm_sched_kick(ThreadId tid); /* recheck a blocked thread; 0: all */
 void rtm_sched_yield(void);
-void rtm_sched_refresh(void);           /* recompute deadline and active */
+void rtm_sched_refresh(void); /* recompute deadline and active */
 ULong rtm_sched_makespan(void);
-ULong rtm_clock(void);                  /* of the running thread */
+ULong rtm_clock(void); /* of the running thread */
 void rtm_clock_add(ULong cycles);
 ULong rtm_random(void);
 Int rtm_sched_threads_live(void);
-extern ULong rtm_nondeterministic;      /* real waits */
+extern ULong rtm_nondeterministic; /* real waits */
 extern ULong rtm_n_switches;
-extern Bool rtm_forked_child;           /* this process is a forked copy */
+extern Bool rtm_forked_child; /* this process is a forked copy */
 
 /* rtm_txn.c */
-void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status,
-                         enum rtm_cause cause, const HChar *what);
+void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause,
+                         const HChar *what);
 void rtm_tx_doom(UInt status, enum rtm_cause cause, const HChar *what);
 void rtm_tx_settle(struct rtm_thread *t); /* roll back if doomed */
 void rtm_tx_abort_all(enum rtm_cause cause, const HChar *what);
@@ -278,8 +280,8 @@ extern ULong rtm_tx_cycles_avg;
 
 /* rtm_lines.c */
 #define RTM_ACCESS_LIST(F) F(1) F(2) F(4) F(8) F(16) F(32)
-#define RTM_DECLARE(n)                                                        \
-    VG_REGPARM(1) void rtm_load_##n(Addr a);                                  \
+#define RTM_DECLARE(n)                       \
+    VG_REGPARM(1) void rtm_load_##n(Addr a); \
     VG_REGPARM(1) void rtm_store_##n(Addr a);
 RTM_ACCESS_LIST(RTM_DECLARE)
 #undef RTM_DECLARE
@@ -317,9 +319,9 @@ struct rtm_decoded {
 struct rtm_decoded rtm_decode(const UChar *p);
 
 /* rtm_instr.c */
-IRSB *rtm_instrument(VgCallbackClosure *closure, IRSB *in,
-                     const VexGuestLayout *layout, const VexGuestExtents *vge,
-                     const VexArchInfo *arch, IRType gWordTy, IRType hWordTy);
+IRSB *rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layout,
+                     const VexGuestExtents *vge, const VexArchInfo *arch, IRType gWordTy,
+                     IRType hWordTy);
 
 /* rtm_sys.c */
 enum { RTM_SYS_PASS = 0, RTM_SYS_DONE, RTM_SYS_AGAIN };
@@ -339,8 +341,8 @@ struct rtm_site *rtm_site_of(Addr pc, const HChar *label);
 void rtm_count_begin(struct rtm_thread *t);
 void rtm_count_commit(struct rtm_thread *t, ULong cycles); /* before leaving */
 void rtm_count_abort(struct rtm_thread *t, ULong cycles);
-void rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at,
-                        Addr a, UChar words, Bool requester_writes);
+void rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at, Addr a, UChar words,
+                        Bool requester_writes);
 void rtm_count_unfriendly(const HChar *what, Addr pc);
 void rtm_report_reset(void);
 void rtm_report_final(void);

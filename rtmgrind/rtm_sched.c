@@ -118,9 +118,9 @@ rtm_sched_leave_soon(void)
 {
     const UInt zero = 0;
 
-    VG_(set_shadow_regs_area)(rtm_cur->tid, 0,
-                              offsetof(VexGuestAMD64State, host_EvC_COUNTER),
-                              sizeof zero, (const UChar *)&zero);
+    VG_(set_shadow_regs_area)
+    (rtm_cur->tid, 0, offsetof(VexGuestAMD64State, host_EvC_COUNTER), sizeof zero,
+     (const UChar *)&zero);
 }
 
 ULong
@@ -145,9 +145,9 @@ rtm_sched_threads_live(void)
 static ULong
 tie(const struct rtm_thread *t, ULong when)
 {
-    return ((when + (ULong)rtm_opt.seed) * 0x9E3779B97F4A7C15ULL
-            ^ (ULong)t->tid * 0xD6E8FEB86659FD93ULL)
-           >> 32;
+    return ((when + (ULong)rtm_opt.seed) * 0x9E3779B97F4A7C15ULL ^
+            (ULong)t->tid * 0xD6E8FEB86659FD93ULL) >>
+           32;
 }
 
 static Bool
@@ -155,19 +155,12 @@ candidate(const struct rtm_thread *t, ULong *when)
 {
     switch (t->state) {
     case RTM_T_READY:
-    case RTM_T_NEW:
-        *when = t->clock;
-        return t->core >= 0;
-    case RTM_T_SYSCALL:
-        *when = t->clock;
-        return True;
-    case RTM_T_BLOCKED:
-        *when = t->wake_at;
-        return t->wake_at != RTM_NEVER;
+    case RTM_T_NEW: *when = t->clock; return t->core >= 0;
+    case RTM_T_SYSCALL: *when = t->clock; return True;
+    case RTM_T_BLOCKED: *when = t->wake_at; return t->wake_at != RTM_NEVER;
     case RTM_T_FREE:
     case RTM_T_RUNNING:
-    case RTM_T_AWAY:
-        return False;
+    case RTM_T_AWAY: return False;
     }
     return False;
 }
@@ -217,8 +210,7 @@ deadline_of(struct rtm_thread *t)
 
     earliest(t, &next);
     deadline = add_sat(next, quantum());
-    if (rtm_first_in_queue()
-        && t->core_since + (ULong)rtm_opt.slice < deadline) {
+    if (rtm_first_in_queue() && t->core_since + (ULong)rtm_opt.slice < deadline) {
         deadline = t->core_since + rtm_opt.slice;
     }
     if (t->tx.state == RTM_TX_LIVE && t->tx.inject_at < deadline) {
@@ -244,8 +236,7 @@ rtm_sched_refresh(void)
 {
     rtm_lock_guard();
     shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
-    shadow_set(rtm_cur, ACTIVE,
-               is_active() || rtm_cur->tx.state != RTM_TX_NONE);
+    shadow_set(rtm_cur, ACTIVE, is_active() || rtm_cur->tx.state != RTM_TX_NONE);
     rtm_unlock_guard();
 }
 
@@ -259,8 +250,7 @@ grant(struct rtm_thread *t)
     shadow_set(t, CLOCK, t->clock);
     shadow_set(t, DEADLINE, deadline_of(t));
     shadow_set(t, ACTIVE, is_active() || t->tx.state != RTM_TX_NONE);
-    shadow_set(t, offsetof(struct rtm_shadow, in_tx),
-               t->tx.state != RTM_TX_NONE);
+    shadow_set(t, offsetof(struct rtm_shadow, in_tx), t->tx.state != RTM_TX_NONE);
 }
 
 void
@@ -288,7 +278,8 @@ rtm_pick(void)
     if (t->state == RTM_T_READY) {
         grant(t);
         rtm_unpark(t);
-    } else {
+    }
+    else {
         rtm_sched.awaited = t; /* in a system call, or on its way: its move */
     }
 }
@@ -351,8 +342,7 @@ rtm_sched_thread_exit(ThreadId tid)
        time, and let it wait, in host time, for the word. */
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *w = &rtm_threads[i];
-        if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX
-            && w->futex == t->clear_child_tid) {
+        if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX && w->futex == t->clear_child_tid) {
             w->await_change = w->futex;
             rtm_sched_wake(w, rtm_clock() + rtm_opt.cost_wake);
         }

@@ -33,7 +33,7 @@ void rtm_pick(void);
 /* rtm_cores.c */
 void rtm_make_ready(struct rtm_thread *t);
 void rtm_leave_core(struct rtm_thread *t);
-void rtm_fill_cores(void);           /* idle cores take threads from the queue */
+void rtm_fill_cores(void); /* idle cores take threads from the queue */
 void rtm_end_slice(struct rtm_thread *t);
 void rtm_enqueue(struct rtm_thread *t);
 struct rtm_thread *rtm_first_in_queue(void);

@@ -20,20 +20,21 @@ text_totals(const HChar *name)
     Int i;
 
     percent(rate, sizeof rate, rtm_counts.commits, rtm_counts.starts);
-    VG_(umsg)("rtmgrind%s%s: %llu transactions, %llu committed (%s), %llu aborted\n",
-              name ? " " : "", name ? name : "", rtm_counts.starts, rtm_counts.commits, rate,
-              rtm_sum(rtm_counts.aborts));
+    VG_(umsg)
+    ("rtmgrind%s%s: %llu transactions, %llu committed (%s), %llu aborted\n", name ? " " : "",
+     name ? name : "", rtm_counts.starts, rtm_counts.commits, rate, rtm_sum(rtm_counts.aborts));
     for (i = 0; i < RTM_C_LAST; i++) {
         if (rtm_counts.aborts[i]) {
             VG_(umsg)("  %-16s %12llu\n", rtm_cause_name[i], rtm_counts.aborts[i]);
         }
     }
-    VG_(umsg)("virtual time: %llu cycles (%llu us at %d MHz), committed %llu, wasted %llu\n",
-              rtm_sched_makespan(), rtm_sched_makespan() / rtm_opt.mhz,
-              rtm_opt.mhz, rtm_counts.cycles_committed, rtm_counts.cycles_aborted);
+    VG_(umsg)
+    ("virtual time: %llu cycles (%llu us at %d MHz), committed %llu, wasted %llu\n",
+     rtm_sched_makespan(), rtm_sched_makespan() / rtm_opt.mhz, rtm_opt.mhz,
+     rtm_counts.cycles_committed, rtm_counts.cycles_aborted);
     if (rtm_nondeterministic) {
-        VG_(umsg)("%llu real waits in the kernel: this run may not repeat exactly\n",
-                  rtm_nondeterministic);
+        VG_(umsg)
+        ("%llu real waits in the kernel: this run may not repeat exactly\n", rtm_nondeterministic);
     }
 }
 
@@ -49,10 +50,10 @@ text_sites(void)
     }
     for (i = 0; i < n; i++) {
         percent(rate, sizeof rate, s[i]->commits, s[i]->starts);
-        VG_(umsg)("  %10llu %10llu (%s) %10llu  %s%s%s\n", s[i]->starts,
-                  s[i]->commits, rate, rtm_sum(s[i]->aborts),
-                  rtm_where(s[i]->pc, buf, sizeof buf), s[i]->label ? " in " : "",
-                  s[i]->label ? s[i]->label : "");
+        VG_(umsg)
+        ("  %10llu %10llu (%s) %10llu  %s%s%s\n", s[i]->starts, s[i]->commits, rate,
+         rtm_sum(s[i]->aborts), rtm_where(s[i]->pc, buf, sizeof buf), s[i]->label ? " in " : "",
+         s[i]->label ? s[i]->label : "");
     }
     VG_(free)(s);
 }
@@ -68,18 +69,18 @@ text_conflicts(void)
         VG_(umsg)("conflicts: count, data; victim's access; requester\n");
     }
     for (i = 0; i < n; i++) {
-        VG_(umsg)("  %10llu  %s, offset %lu in its line, %s sharing\n",
-                  c[i]->count, rtm_what_is(c[i]->addr, d, sizeof d),
-                  c[i]->addr & (RTM_LINE - 1),
-                  c[i]->true_sharing ? "true" : "false");
-        VG_(umsg)("              victim    %s%s%s\n",
-                  rtm_where(c[i]->victim_pc, v, sizeof v),
-                  c[i]->victim_site->label ? " in " : "",
-                  c[i]->victim_site->label ? c[i]->victim_site->label : "");
-        VG_(umsg)("              requester %s %s, %s\n",
-                  c[i]->writes ? "writes" : "reads",
-                  rtm_where(c[i]->requester_pc, r, sizeof r),
-                  c[i]->requester_site ? "in a transaction" : "outside transactions");
+        VG_(umsg)
+        ("  %10llu  %s, offset %lu in its line, %s sharing\n", c[i]->count,
+         rtm_what_is(c[i]->addr, d, sizeof d), c[i]->addr & (RTM_LINE - 1),
+         c[i]->true_sharing ? "true" : "false");
+        VG_(umsg)
+        ("              victim    %s%s%s\n", rtm_where(c[i]->victim_pc, v, sizeof v),
+         c[i]->victim_site->label ? " in " : "",
+         c[i]->victim_site->label ? c[i]->victim_site->label : "");
+        VG_(umsg)
+        ("              requester %s %s, %s\n", c[i]->writes ? "writes" : "reads",
+         rtm_where(c[i]->requester_pc, r, sizeof r),
+         c[i]->requester_site ? "in a transaction" : "outside transactions");
     }
     if (rtm_counts.conflicts_lost) {
         VG_(umsg)("  %llu conflicts more in places not listed\n", rtm_counts.conflicts_lost);
@@ -98,8 +99,8 @@ text_unfriendly(void)
         VG_(umsg)("unfriendly to transactions: count, what, where\n");
     }
     for (i = 0; i < n; i++) {
-        VG_(umsg)("  %10llu  %s  %s\n", u[i]->count, u[i]->what,
-                  rtm_where(u[i]->pc, buf, sizeof buf));
+        VG_(umsg)
+        ("  %10llu  %s  %s\n", u[i]->count, u[i]->what, rtm_where(u[i]->pc, buf, sizeof buf));
     }
     VG_(free)(u);
 }

@@ -24,9 +24,8 @@ ULong rtm_tx_cycles_avg = 400;
 static Bool hooks_wanted;
 
 const HChar *const rtm_cause_name[RTM_C_LAST] = {
-    "conflict", "capacity_write", "capacity_read", "explicit",
-    "syscall",  "instruction",    "fault",         "signal",
-    "timer",    "tlb",            "nesting",       "injected",
+    "conflict", "capacity_write", "capacity_read", "explicit", "syscall", "instruction",
+    "fault",    "signal",         "timer",         "tlb",      "nesting", "injected",
 };
 
 /* ------------------------------------------------------------------ */
@@ -78,19 +77,16 @@ roll_back(struct rtm_thread *t, UInt status)
 
     for (i = tx->n_touch - 1; i >= 0; i--) {
         if (tx->touch[i].write) {
-            VG_(memcpy)((void *)rtm_line_addr(tx->touch[i].line),
-                        tx->touch[i].old, RTM_LINE);
+            VG_(memcpy)((void *)rtm_line_addr(tx->touch[i].line), tx->touch[i].old, RTM_LINE);
         }
     }
     saved->guest_RAX = status;
     saved->guest_RIP = tx->fallback;
-    VG_(set_shadow_regs_area)(t->tid, 0, skip, sizeof *saved - skip,
-                              tx->saved + skip);
+    VG_(set_shadow_regs_area)(t->tid, 0, skip, sizeof *saved - skip, tx->saved + skip);
 }
 
 static void
-abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause,
-          const HChar *what)
+abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause, const HChar *what)
 {
     struct rtm_tx *tx = &t->tx;
     const ULong now = clock_of(t);
@@ -111,15 +107,15 @@ abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause,
     leave_tx(t);
     if (t == rtm_cur) {
         rtm_clock_add(rtm_opt.cost_abort);
-    } else {
+    }
+    else {
         t->clock += rtm_opt.cost_abort;
     }
     t->aborted_at = clock_of(t);
 }
 
 void
-rtm_tx_abort_parked(struct rtm_thread *victim, UInt status,
-                    enum rtm_cause cause, const HChar *what)
+rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause, const HChar *what)
 {
     tl_assert(victim->tx.state == RTM_TX_LIVE);
     abort_now(victim, status, cause, what);
@@ -182,8 +178,7 @@ rtm_tx_forget_others(struct rtm_thread *me)
 /* The host's stack pointer in translated code: a fault inside a transaction
  * has to go back there.  Helpers are called from it without pushing anything
  * but the return address, and keep a frame pointer. */
-#define NOTE_HOST_FRAME(t)                                                    \
-    ((t)->gen_rsp = (HWord)__builtin_frame_address(0) + 16)
+#define NOTE_HOST_FRAME(t) ((t)->gen_rsp = (HWord)__builtin_frame_address(0) + 16)
 
 Bool
 rtm_hooks_update(void)
@@ -199,8 +194,7 @@ rtm_hooks_update(void)
 static void
 plan_injection(struct rtm_tx *tx, ULong now)
 {
-    tx->inject = rtm_opt.abort_rate
-                 && rtm_random() % 10000 < (UInt)rtm_opt.abort_rate;
+    tx->inject = rtm_opt.abort_rate && rtm_random() % 10000 < (UInt)rtm_opt.abort_rate;
     tx->inject_at = tx->inject ? now + rtm_random() % 1000 : RTM_NEVER;
 }
 

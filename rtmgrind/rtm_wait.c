@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Waiting in virtual time: sleeps and futexes.  A call that has to wait marks
+ * its thread and leaves for its own address (RTM_SYS_AGAIN); woken or timed
+ * out, the thread runs the call again and is given the result.
+ */
+
+#include "rtm_sys.h"
+#include "rtm_core.h"
+
+enum {
+    FUTEX_CMD = 0x7F,
+    FUTEX_PRIVATE = 128,
+    FUTEX_REALTIME = 256,
+    CMD_WAIT = 0,
+    CMD_WAKE = 1,
+    CMD_REQUEUE = 3,
+    CMD_CMP_REQUEUE = 4,
+    CMD_WAIT_BITSET = 9,
+    CMD_WAKE_BITSET = 10
+};
+
+static HWord
+wait_ended(VexGuestAMD64State *gs, Long result)
+{
+    rtm_cur->wait = RTM_W_NONE;
+    rtm_cur->woken = rtm_cur->timed_out = False;
+    rtm_clock_add(rtm_opt.cost_syscall);
+    return rtm_sys_done(gs, result);
+}
+
+static HWord
+block(enum rtm_wait kind, ULong wake_at)
+{
+    struct rtm_thread *t = rtm_cur;
+
+    if (t->wait == RTM_W_NONE) {
+        t->wait = kind;
+        t->wake_at = wake_at;
+        t->woken = t->timed_out = False;
+        t->clock_at_wait = rtm_clock();
+    }
+    rtm_sched_leave_soon();
+    return RTM_SYS_AGAIN;
+}
+
+/* Virtual time at which a timeout given as in futex(2) and
+ * clock_nanosleep(2) ends. */
+static ULong
+end_of(const struct vki_timespec *ts, Bool absolute, Int clock)
+{
+    const ULong ns = ts->tv_sec * 1000000000ULL + ts->tv_nsec;
+    ULong now;
+
+    if (ts->tv_sec < 0) {
+        return rtm_clock();
+    }
+    if (!absolute) {
+        return rtm_clock() + rtm_ns_to_cycles(ns);
+    }
+    now = rtm_virtual_ns(clock);
+    return rtm_clock() + (ns > now ? rtm_ns_to_cycles(ns - now) + 1 : 0);
+}
+
+static Bool
+bad_timespec(const struct vki_timespec *ts)
+{
+    return ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000L;
+}
+
+HWord
+rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki_timespec *ts,
+              Addr rem)
+{
+    struct rtm_thread *t = rtm_cur;
+
+    if (t->wait == RTM_W_SLEEP && (t->timed_out || t->woken)) {
+        return wait_ended(gs, 0);
+    }
+    if (bad_timespec(ts)) {
+        return RTM_SYS_PASS; /* the kernel says EINVAL */
+    }
+    t->sleep_rem = absolute ? 0 : rem;
+    return block(RTM_W_SLEEP, end_of(ts, absolute, clock));
+}
+
+/* May another process wait or wake here? */
+static Bool
+is_shared(Addr a, Int op)
+{
+    const NSegment *seg;
+
+    if (op & FUTEX_PRIVATE) {
+        return False;
+    }
+    seg = VG_(am_find_nsegment)(a);
+    return seg && (seg->kind == SkFileC || seg->kind == SkShmC) && !rtm_cur->await_change;
+}
+
+/* The word will change for certain, by the kernel's hand: wait for that. */
+static void
+await_change(struct rtm_thread *t, UInt expected)
+{
+    const volatile UInt *word = (const volatile UInt *)t->await_change;
+
+    while (*word == expected) {
+        rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
+    }
+    t->await_change = 0;
+}
+
+static HWord
+futex_wait(VexGuestAMD64State *gs, Addr a, Int op, UInt bitset)
+{
+    struct rtm_thread *t = rtm_cur;
+    const struct vki_timespec *ts = (const struct vki_timespec *)gs->guest_R10;
+    const UInt expected = (UInt)gs->guest_RDX;
+    const Bool absolute = (op & FUTEX_CMD) == CMD_WAIT_BITSET;
+    ULong end = RTM_NEVER;
+
+    if (t->await_change) {
+        await_change(t, expected);
+    }
+    if (t->wait == RTM_W_FUTEX && t->woken) {
+        return wait_ended(gs, 0);
+    }
+    if (t->wait == RTM_W_FUTEX && t->timed_out) {
+        return wait_ended(gs, -VKI_ETIMEDOUT);
+    }
+    rtm_kernel_access(a, sizeof expected, False);
+    if (*(volatile UInt *)a != expected) {
+        return wait_ended(gs, -VKI_EAGAIN);
+    }
+    if (ts && bad_timespec(ts)) {
+        return RTM_SYS_PASS;
+    }
+    if (ts) {
+        end = end_of(ts, absolute, op & FUTEX_REALTIME ? VKI_CLOCK_REALTIME : VKI_CLOCK_MONOTONIC);
+    }
+    t->futex = a;
+    t->bitset = bitset;
+    return block(RTM_W_FUTEX, end);
+}
+
+/* Wakes in the order of waiting time, as the kernel does. */
+static struct rtm_thread *
+longest_waiter(Addr a, UInt bitset)
+{
+    struct rtm_thread *best = NULL;
+    Int i;
+
+    for (i = 1; i < RTM_MAX_THREADS; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state == RTM_T_BLOCKED && t->wait == RTM_W_FUTEX && !t->woken && t->futex == a &&
+            (t->bitset & bitset) && (!best || t->clock_at_wait < best->clock_at_wait)) {
+            best = t;
+        }
+    }
+    return best;
+}
+
+static Int
+wake(Addr a, Int most, UInt bitset)
+{
+    struct rtm_thread *t;
+    Int n = 0;
+
+    while (n < most && (t = longest_waiter(a, bitset)) != NULL) {
+        rtm_sched_wake(t, rtm_clock() + rtm_opt.cost_wake);
+        n++;
+    }
+    return n;
+}
+
+static HWord
+futex_requeue(VexGuestAMD64State *gs, Addr a, Bool compare)
+{
+    const Addr to = gs->guest_R8;
+    const Int most = (Int)gs->guest_RDX, move = (Int)gs->guest_R10;
+    struct rtm_thread *t;
+    Int n, moved = 0;
+
+    if (compare && *(volatile UInt *)a != (UInt)gs->guest_R9) {
+        return rtm_sys_done(gs, -VKI_EAGAIN);
+    }
+    n = wake(a, most, ~0u);
+    while (moved < move && (t = longest_waiter(a, ~0u)) != NULL) {
+        t->futex = to;
+        moved++;
+    }
+    return rtm_sys_done(gs, compare ? n + moved : n);
+}
+
+HWord
+rtm_sys_futex(VexGuestAMD64State *gs)
+{
+    const Addr a = gs->guest_RDI;
+    const Int op = (Int)gs->guest_RSI;
+
+    if ((a & 3) || is_shared(a, op)) {
+        return RTM_SYS_PASS;
+    }
+    switch (op & FUTEX_CMD) {
+    case CMD_WAIT: return futex_wait(gs, a, op, ~0u);
+    case CMD_WAIT_BITSET:
+        return (UInt)gs->guest_R9 ? futex_wait(gs, a, op, (UInt)gs->guest_R9) : RTM_SYS_PASS;
+    case CMD_WAKE:
+        rtm_clock_add(rtm_opt.cost_syscall);
+        return rtm_sys_done(gs, wake(a, (Int)gs->guest_RDX, ~0u));
+    case CMD_WAKE_BITSET:
+        rtm_clock_add(rtm_opt.cost_syscall);
+        return rtm_sys_done(gs, wake(a, (Int)gs->guest_RDX, (UInt)gs->guest_R9));
+    case CMD_REQUEUE: return futex_requeue(gs, a, False);
+    case CMD_CMP_REQUEUE: return futex_requeue(gs, a, True);
+    default: return RTM_SYS_PASS; /* priority inheritance and the like */
+    }
+}
+
+/* A signal handler is about to run on a thread that waits here: the call is
+ * over, with EINTR or, for SA_RESTART, begins again after the handler. */
+void
+rtm_sys_interrupted(struct rtm_thread *t, Int sig)
+{
+    const Bool sleep = t->wait == RTM_W_SLEEP;
+    const Bool restart =
+        sig > 0 && sig <= _VKI_NSIG && (rtm_sa_flags[sig] & VKI_SA_RESTART) && !sleep;
+    ULong rax = (ULong)-VKI_EINTR;
+    ULong rip = VG_(get_IP)(t->tid) + 2; /* SYSCALL is two bytes */
+
+    if (t->wait == RTM_W_NONE) {
+        return;
+    }
+    if (sleep && t->sleep_rem) {
+        const ULong now = rtm_clock();
+        const ULong ns = rtm_cycles_to_ns(t->wake_at > now ? t->wake_at - now : 0);
+        const struct vki_timespec rem = {ns / 1000000000ULL, ns % 1000000000ULL};
+        VG_(memcpy)((void *)t->sleep_rem, &rem, sizeof rem);
+    }
+    t->wait = RTM_W_NONE;
+    t->woken = t->timed_out = False;
+    if (!restart) {
+        VG_(set_shadow_regs_area)
+        (t->tid, 0, offsetof(VexGuestAMD64State, guest_RAX), sizeof rax, (UChar *)&rax);
+        VG_(set_shadow_regs_area)
+        (t->tid, 0, offsetof(VexGuestAMD64State, guest_RIP), sizeof rip, (UChar *)&rip);
+    }
+}
