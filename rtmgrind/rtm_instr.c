@@ -101,7 +101,6 @@ emit_ldtrk(struct rtm_ir *c, const struct rtm_decoded *d)
         return;
     }
     rtm_ir_add(c, IRStmt_Dirty(HELPER(ret, rtm_help_ldtrk, mkIRExprVec_1(rtm_ir_u64(suspend)))));
-    rtm_ir_exit_if(c, ret, 1, Ijk_SigSEGV, c->pc);
     rtm_ir_exit_if(c, ret, 2, Ijk_Boring, c->pc);
     end_block(c, c->pc + d->len);
 }

@@ -247,8 +247,9 @@ rtm_help_xbegin(HWord gs, HWord pc, HWord fallback)
         return 1;
     }
     if (tx->state == RTM_TX_LIVE) {
-        /* 16.3.2: nesting is flattened; one level too many aborts. */
-        if (tx->nest >= RTM_MAX_NEST) {
+        /* 16.3.2: nesting is flattened; one level too many aborts.  So does
+           nesting while loads are not tracked. */
+        if (tx->nest >= RTM_MAX_NEST || tx->suspended) {
             rtm_tx_doom(0, RTM_C_NESTING, "XBEGIN");
             return 1;
         }
@@ -277,14 +278,15 @@ rtm_help_xend(void)
     if (tx->state == RTM_TX_DOOMED) {
         return 2;
     }
+    if (tx->suspended) {
+        /* TSXLDTRK: XEND, even a nested one, while loads are not tracked
+           aborts. */
+        rtm_tx_doom(0, RTM_C_INSTRUCTION, "XEND after XSUSLDTRK");
+        return 2;
+    }
     if (tx->nest > 1) {
         tx->nest--;
         return 0;
-    }
-    if (tx->suspended) {
-        /* TSXLDTRK: XEND while loads are not tracked aborts. */
-        rtm_tx_doom(0, RTM_C_INSTRUCTION, "XEND after XSUSLDTRK");
-        return 2;
     }
     if (tx->inject) {
         rtm_tx_doom(rtm_opt.abort_status, RTM_C_INJECTED, NULL);
@@ -311,14 +313,14 @@ rtm_help_xabort(HWord code)
     return 1;
 }
 
-/* XSUSLDTRK and XRESLDTRK: unbalanced use aborts; #GP(0) outside. */
+/* XSUSLDTRK and XRESLDTRK: unbalanced use aborts; nothing outside. */
 HWord
 rtm_help_ldtrk(HWord suspend)
 {
     struct rtm_tx *tx = &rtm_cur->tx;
 
     if (tx->state == RTM_TX_NONE) {
-        return 1;
+        return 0;
     }
     if (tx->state == RTM_TX_DOOMED) {
         return 2;
