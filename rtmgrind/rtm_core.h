@@ -37,6 +37,10 @@ extern void __real_vgPlain_poll_signals(ThreadId tid);
 extern void __wrap_vgPlain_poll_signals(ThreadId tid);
 extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
+extern void __real_vgPlain_synth_fault_perms(ThreadId tid, Addr a);
+extern void __wrap_vgPlain_synth_fault_perms(ThreadId tid, Addr a);
+extern void __real_vgPlain_synth_fault_mapping(ThreadId tid, Addr a);
+extern void __wrap_vgPlain_synth_fault_mapping(ThreadId tid, Addr a);
 
 extern void VG_(discard_translations)(Addr start, ULong range, const HChar *who);
 

@@ -63,6 +63,41 @@ on_fault(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc)
     }
 }
 
+/* A jump to where there is no code: the core finds out when it translates, with
+ * no host fault, and would deliver the signal at once.  True: a transaction was
+ * aborted instead, and its registers are those of the fallback path. */
+static Bool
+abort_on_jump(ThreadId tid)
+{
+    struct rtm_thread *t = &rtm_threads[tid];
+
+    if (t->tx.state == RTM_TX_NONE) {
+        return False;
+    }
+    if (t->tx.state == RTM_TX_LIVE) {
+        rtm_count_unfriendly(fault_name(VKI_SIGSEGV), VG_(get_IP)(tid));
+        rtm_tx_doom(0, RTM_C_FAULT, fault_name(VKI_SIGSEGV));
+    }
+    rtm_tx_settle(t);
+    return True;
+}
+
+void
+__wrap_vgPlain_synth_fault_perms(ThreadId tid, Addr a)
+{
+    if (!abort_on_jump(tid)) {
+        __real_vgPlain_synth_fault_perms(tid, a);
+    }
+}
+
+void
+__wrap_vgPlain_synth_fault_mapping(ThreadId tid, Addr a)
+{
+    if (!abort_on_jump(tid)) {
+        __real_vgPlain_synth_fault_mapping(tid, a);
+    }
+}
+
 /* Once, after the core has installed its handlers; it does not install those
  * for faults again. */
 void

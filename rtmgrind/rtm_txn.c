@@ -76,8 +76,11 @@ roll_back(struct rtm_thread *t, UInt status)
     Int i;
 
     for (i = tx->n_touch - 1; i >= 0; i--) {
-        if (tx->touch[i].write) {
-            VG_(memcpy)((void *)rtm_line_addr(tx->touch[i].line), tx->touch[i].old, RTM_LINE);
+        const struct rtm_touch *w = &tx->touch[i];
+        void *line = (void *)rtm_line_addr(w->line);
+        /* A store to a read-only page faulted and changed nothing: leave the page alone. */
+        if (w->write && VG_(memcmp)(line, w->old, RTM_LINE) != 0) {
+            VG_(memcpy)(line, w->old, RTM_LINE);
         }
     }
     saved->guest_RAX = status;

@@ -10,6 +10,10 @@
 #ifndef RTMGRIND_TESTS_LITMUS_H
 #define RTMGRIND_TESTS_LITMUS_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* what the tests use of Linux; this header comes first in each */
+#endif
+
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
