@@ -172,26 +172,25 @@ emit_cpuid_fix(struct rtm_ir *c)
     rtm_ir_add(c, IRStmt_Dirty(d));
 }
 
-static void
-put_tsc(struct rtm_ir *c, IRExpr *tsc)
+/* RDTSC reads virtual time. VEX calls a helper of its own; ours takes its place, and not more, for
+ * the block's later instructions use the result as VEX has passed it on to them. */
+static IRStmt *
+virtual_rdtsc(const IRStmt *s)
 {
-    IRExpr *hi =
-        rtm_ir_assign(c, Ity_I64, IRExpr_Binop(Iop_Shr64, tsc, IRExpr_Const(IRConst_U8(32))));
-    IRExpr *lo = rtm_ir_assign(c, Ity_I64, IRExpr_Binop(Iop_And64, tsc, rtm_ir_u64(0xFFFFFFFFULL)));
-
-    rtm_ir_add(c, IRStmt_Put(GUEST(guest_RAX), lo));
-    rtm_ir_add(c, IRStmt_Put(GUEST(guest_RDX), hi));
+    return IRStmt_Dirty(HELPER(s->Ist.Dirty.details->tmp, rtm_help_rdtsc, mkIRExprVec_0()));
 }
 
-/* RDTSC and RDTSCP read virtual time; ECX of RDTSCP is the processor number.
- * Written behind the instruction's own IR, over its result. */
+/* RDTSCP: behind VEX's helper, which writes the registers in memory. ECX is the processor. */
 static void
-emit_rdtsc_fix(struct rtm_ir *c)
+emit_rdtscp_fix(struct rtm_ir *c)
 {
-    const IRTemp ret = newIRTemp(c->out->tyenv, Ity_I64);
+    IRDirty *d = unsafeIRDirty_0_N(0, "rtm_help_rdtscp", VG_(fnptr_to_fnentry)(rtm_help_rdtscp),
+                                   mkIRExprVec_1(IRExpr_GSPTR()));
 
-    rtm_ir_add(c, IRStmt_Dirty(HELPER(ret, rtm_help_rdtsc, mkIRExprVec_0())));
-    put_tsc(c, IRExpr_RdTmp(ret));
+    rtm_ir_declare_fx(d, Ifx_Write, GUEST(guest_RAX), 8);
+    rtm_ir_declare_fx(d, Ifx_Write, GUEST(guest_RCX), 8);
+    rtm_ir_declare_fx(d, Ifx_Write, GUEST(guest_RDX), 8);
+    rtm_ir_add(c, IRStmt_Dirty(d));
 }
 
 static void
@@ -241,8 +240,8 @@ finish_insn(struct rtm_ir *c)
     if (c->kind == RTM_I_CPUID) {
         emit_cpuid_fix(c);
     }
-    else if (c->kind == RTM_I_RDTSC || c->kind == RTM_I_RDTSCP) {
-        emit_rdtsc_fix(c);
+    else if (c->kind == RTM_I_RDTSCP) {
+        emit_rdtscp_fix(c);
     }
     c->kind = RTM_I_OTHER;
 }
@@ -364,6 +363,9 @@ rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layou
         }
         if (s->tag == Ist_Exit && is_trap(s->Ist.Exit.jk)) {
             emit_unfriendly(&c, "exception", RTM_C_FAULT, s->Ist.Exit.guard);
+        }
+        if (s->tag == Ist_Dirty && c.kind == RTM_I_RDTSC) {
+            s = virtual_rdtsc(s);
         }
         rtm_ir_accesses(&c, s);
         rtm_ir_add(&c, s);

@@ -273,6 +273,7 @@ HWord rtm_help_ldtrk(HWord suspend);
 HWord rtm_help_unfriendly(HWord name, HWord cause);
 HWord rtm_help_insn(void);
 ULong rtm_help_rdtsc(void);
+void rtm_help_rdtscp(VexGuestAMD64State *gs);
 void rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx);
 extern Bool rtm_hooks_on; /* translations check accesses */
 Bool rtm_hooks_update(void);

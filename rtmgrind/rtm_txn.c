@@ -367,6 +367,14 @@ rtm_help_rdtsc(void)
     return rtm_clock();
 }
 
+void
+rtm_help_rdtscp(VexGuestAMD64State *gs)
+{
+    gs->guest_RAX = (UInt)rtm_clock();
+    gs->guest_RDX = rtm_clock() >> 32;
+    gs->guest_RCX = (ULong)rtm_cur->core;
+}
+
 /* CPUID leaf 7: RTM is EBX[11], RTM_ALWAYS_ABORT EDX[11], TSXLDTRK EDX[16];
  * leaf 0 must reach 7.  HLE (EBX[4]) is not emulated and not shown. */
 void
