@@ -240,13 +240,23 @@ rtm_report_reset(void)
 /* ------------------------------------------------------------------ */
 /* Sorting                                                             */
 
+/* Most first; ties by key, so that the order is the same in every run. */
+static Int
+descending(ULong x, UWord x_key, ULong y, UWord y_key)
+{
+    if (x != y) {
+        return x < y ? 1 : -1;
+    }
+    return x_key == y_key ? 0 : x_key < y_key ? 1 : -1;
+}
+
 static Int
 by_starts(const void *a, const void *b)
 {
     const struct rtm_site *x = *(struct rtm_site *const *)a;
     const struct rtm_site *y = *(struct rtm_site *const *)b;
 
-    return x->starts != y->starts ? (x->starts < y->starts ? 1 : -1) : (x->key < y->key ? 1 : -1);
+    return descending(x->starts, x->key, y->starts, y->key);
 }
 
 static Int
@@ -255,7 +265,7 @@ by_count(const void *a, const void *b)
     const struct rtm_conflict *x = *(struct rtm_conflict *const *)a;
     const struct rtm_conflict *y = *(struct rtm_conflict *const *)b;
 
-    return x->count != y->count ? (x->count < y->count ? 1 : -1) : (x->key < y->key ? 1 : -1);
+    return descending(x->count, x->key, y->count, y->key);
 }
 
 static Int
@@ -264,7 +274,7 @@ by_count_u(const void *a, const void *b)
     const struct rtm_unfriendly *x = *(struct rtm_unfriendly *const *)a;
     const struct rtm_unfriendly *y = *(struct rtm_unfriendly *const *)b;
 
-    return x->count != y->count ? (x->count < y->count ? 1 : -1) : (x->key < y->key ? 1 : -1);
+    return descending(x->count, x->key, y->count, y->key);
 }
 
 static void *

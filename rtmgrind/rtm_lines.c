@@ -17,7 +17,7 @@ struct rtm_line {
     Addr addr;
     ULong readers; /* bit per core */
     Int writer;    /* core, or -1 */
-    Int last;      /* core that owned the line last, or -1 */
+    Int last;      /* core that has it to itself, or -1: unknown, shared */
 };
 
 enum { BUCKET_BITS = 16, BUCKETS = 1 << BUCKET_BITS };
@@ -223,14 +223,19 @@ take(struct rtm_line *l, Int me, const struct access *x)
     }
 }
 
-/* Charge for moving the line here from the core that had it last. */
+/* Charge for moving the line here from the core that wrote it last. A read
+ * leaves it shared, and reading shared lines is free: what a core pays for the
+ * first read of a line in its life is not modelled. */
 static void
-transfer(struct rtm_line *l, Int me)
+transfer(struct rtm_line *l, Int me, Bool write)
 {
     if (l->last >= 0 && l->last != me) {
         rtm_clock_add(rtm_opt.cost_line);
+        l->last = -1;
     }
-    l->last = me;
+    if (write) {
+        l->last = me;
+    }
 }
 
 static void
@@ -300,9 +305,7 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
     }
     t = &tx->touch[i];
     note_words(t, x->words);
-    if (rtm_opt.cost_line) {
-        transfer(l, me);
-    }
+    transfer(l, me, x->write);
     if (x->write && !t->write) {
         t->write = True;
         VG_(memcpy)(t->old, old, RTM_LINE);
@@ -356,8 +359,8 @@ plain_access(const struct access *x)
             take(l, me, x);
             l = find(x->line);
         }
-        if (l && l->last >= 0 && (x->write || l->writer >= 0)) {
-            transfer(l, me);
+        if (l) {
+            transfer(l, me, x->write);
         }
     }
     else if (rtm_opt.coherence && x->write) {
@@ -409,14 +412,8 @@ VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
     if (!rtm_cur) {
         return;
     }
-    if (rtm_cur->tx.state == RTM_TX_NONE && rtm_opt.cost_line) {
-        /* remembered only for lines that two cores use */
-        if (rtm_sched_threads_live() > 1) {
-            find_or_add(line);
-            access_range(a, n, True);
-            transfer(find_or_add(line), rtm_cur->core);
-            return;
-        }
+    if (rtm_cur->tx.state == RTM_TX_NONE && rtm_sched_threads_live() > 1) {
+        find_or_add(line); /* remembered, for the next core that wants it */
     }
     access_range(a, n, True);
 }
