@@ -10,7 +10,8 @@ ELISION_SONAME = libelision.so.0
 ELISION_SRCS = $(wildcard elision/*.c) $(wildcard fallback/*.c) probes/cpu.c
 ELISION_OBJS = $(ELISION_SRCS:%.c=$(OUT)/obj/%.o)
 # Inside a transaction no call may go through an unresolved PLT entry, nor ask for a TLS address.
-ELISION_FLAGS = -pthread -fvisibility=hidden -fno-plt -ftls-model=initial-exec
+ELISION_FLAGS = -pthread -fvisibility=hidden -fno-plt -fno-semantic-interposition \
+                -ftls-model=initial-exec
 
 $(ELISION_OBJS): CFLAGS += $(ELISION_FLAGS)
 ALL += $(OUT)/lib/libelision.a $(OUT)/lib/libelision.so $(OUT)/include/elision/elision.h
@@ -24,7 +25,7 @@ $(OUT)/lib/$(ELISION_SONAME): $(ELISION_OBJS) elision/libelision.map
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CC) $(CFLAGS) -shared -pthread -Wl,-soname,$(ELISION_SONAME) -Wl,-z,now -Wl,-z,relro \
-	    -Wl,-z,defs -Wl,--version-script=elision/libelision.map $(LDFLAGS) -o $@ $(ELISION_OBJS)
+	    -Wl,-z,defs -Wl,-Bsymbolic-functions -Wl,--version-script=elision/libelision.map $(LDFLAGS) -o $@ $(ELISION_OBJS)
 
 $(OUT)/lib/libelision.so: $(OUT)/lib/$(ELISION_SONAME)
 	$(Q)ln -sf $(ELISION_SONAME) $@

@@ -55,8 +55,10 @@ elision_count_max_(_Atomic uint64_t *counter, uint64_t n)
 
 /* A site as one thread sees it. */
 struct elision_site_state {
-    uint32_t credit;  /* sections that may speculate once without asking the policy */
-    uint32_t granted; /* what credit was when last set */
+    _Atomic uint32_t credit;  /* sections that may speculate once without asking the policy */
+    _Atomic uint32_t granted; /* what credit was when last set; granted - credit have committed, but
+                               * for one that may be under way */
+    _Atomic uint32_t version; /* odd while granted and count.commits change */
     uint64_t typical; /* cycles of the last timed transaction that committed */
     struct elision_policy_state policy;
     struct elision_counters count;
@@ -123,29 +125,38 @@ void elision_thread_child_forked_(void);
 /* Give site an id if it has none and there is one left. tx: outside only */
 void elision_site_register_(elision_site_t *site);
 
-/* ret:   ids given so far; site i (1..n) by elision_site_at_, which may be NULL for a moment */
+/* ret:   sites given an id so far; site i (1..n) by elision_site_at_, which may be NULL for a
+ *        moment */
 uint32_t elision_site_count_(void);
-const elision_site_t *elision_site_at_(uint32_t id);
+const elision_site_t *elision_site_at_(uint32_t index);
+
+/* A site's id_ is the distance in bytes of its state from the first one, so that finding the state
+ * costs one addition; index of it: */
+#define ELISION_ID_OF(index) ((uint32_t)((index) * sizeof(struct elision_site_state)))
+#define ELISION_INDEX_OF(id) ((id) / (uint32_t)sizeof(struct elision_site_state))
 
 static inline struct elision_site_state *
 elision_state_of_(struct elision_thread *self, const elision_site_t *site)
 {
-    /* [E.ID] relaxed: the id is only an index, published by nothing else; see site.c. */
-    return &self->states[__atomic_load_n(&site->id_, __ATOMIC_RELAXED)];
+    /* [E.ID] relaxed: the id is only a distance, published by nothing else; see site.c. */
+    uint32_t id = __atomic_load_n(&site->id_, __ATOMIC_RELAXED);
+
+    return (struct elision_site_state *)((char *)self->states + id);
 }
 
 /* --- Process-wide, set at load -----------------------------------------------------------------*/
 
-/* The one question of the fast path: may sections speculate now? Own line, rarely written. */
+/* The one question of the fast path: 0 if sections may speculate now, else 1. Alone on its line,
+ * rarely written. A number, so that one test answers this and the thread's depth. */
 struct elision_switch {
-    _Atomic bool speculate;
+    _Atomic uint32_t off;
 } ELISION_ALIGNED;
 extern struct elision_switch elision_switch_;
 
 static inline bool
 elision_may_speculate_(void)
 {
-    return atomic_load_explicit(&elision_switch_.speculate, memory_order_relaxed);
+    return atomic_load_explicit(&elision_switch_.off, memory_order_relaxed) == 0;
 }
 
 extern struct elision_knobs elision_knobs_;

@@ -257,14 +257,29 @@ new_section(struct elision_thread *self, struct elision_fallback *lock,
     return section;
 }
 
+/* Set the credit of a site and add n to its commits, so that a reader sees both or neither [E.V]. */
+static void
+set_credit(struct elision_site_state *state, uint32_t credit, uint64_t n)
+{
+    uint32_t version = atomic_load_explicit(&state->version, memory_order_relaxed);
+
+    atomic_store_explicit(&state->version, version + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    elision_count_(&state->count.commits, n);
+    atomic_store_explicit(&state->granted, credit, memory_order_relaxed);
+    atomic_store_explicit(&state->credit, credit, memory_order_relaxed);
+    atomic_store_explicit(&state->version, version + 2, memory_order_release);
+}
+
 /* Tell the policy what the fast path did on credit; aborted: the last of them did not commit. */
 static void
 settle(struct elision_site_state *state, bool last_aborted)
 {
-    uint32_t used = state->granted - state->credit - (last_aborted ? 1u : 0u);
+    uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed)
+                    - atomic_load_explicit(&state->credit, memory_order_relaxed)
+                    - (last_aborted ? 1u : 0u);
 
-    state->granted = 0;
-    state->credit = 0;
+    set_credit(state, 0, used);
     elision_policy_commits_(&elision_params_, &state->policy, used);
 }
 
@@ -369,9 +384,9 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     if (elision_may_speculate_() && !(self->wants_lock == lock && how != HOW_SPECULATIVE)) {
         if (!state->policy.ready) {
             /* Threads and sites draw different numbers from one seed; 0 means not seeded. */
-            uint32_t id = __atomic_load_n(&site->id_, __ATOMIC_RELAXED);
+            uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
             state->policy.random = (elision_params_.seed + self->id * 0x9e3779b9u
-                                    + id * 0x85ebca6bu) | 1u;
+                                    + index * 0x85ebca6bu) | 1u;
         }
         decision = elision_policy_enter_(&elision_params_, &state->policy, &section->attempt);
         if (decision.skipped) {
@@ -386,42 +401,50 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     return pursue(self, section, decision, how);
 }
 
-/* The fast paths, and the whole of an uncontended enter. */
+/* An uncontended enter on the lock, when nothing may speculate. */
+static inline __attribute__((always_inline)) enum elision_path
+enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
+            enum how how)
+{
+    if (unlikely_(self->depth != 0) || how == HOW_SPECULATIVE || --self->sample == 0
+        || unlikely_(!elision_fallback_try_(lock, self->id))) {
+        return enter_slow(lock, site, how);
+    }
+    self->holding = lock;
+    self->state = elision_state_of_(self, site);
+    self->depth = 1;
+    return ELISION_LOCKED;
+}
+
+/* The fast path: an enter that has credit with the policy and finds the lock free. A section inside
+ * another, and a thread without a record, have depth != 0. */
 static inline __attribute__((always_inline)) ELISION_TX enum elision_path
 enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
 {
     struct elision_fallback *lock = (struct elision_fallback *)public_lock;
     struct elision_thread *self = elision_self_;
 
-    if (unlikely_(self->depth != 0)) {
-        return enter_slow(lock, site, how);
+    if (unlikely_((self->depth
+                   | atomic_load_explicit(&elision_switch_.off, memory_order_relaxed)) != 0)) {
+        return enter_plain(self, lock, site, how);
     }
     struct elision_site_state *state = elision_state_of_(self, site);
-    if (elision_may_speculate_()) {
-        if (unlikely_(state->credit == 0 || word_of(lock) != 0)) {
-            return enter_slow(lock, site, how);
-        }
-        state->credit--;
-        uint32_t status = elision_tx_begin_();
-        if (likely_(status == ELISION_TX_STARTED)) {
-            subscribe_tx(lock);
-            self->speculating = lock;
-            self->state = state;
-            self->depth = 1;
-            self->ticks = 0;
-            ELISION_STEP("enter: fast");
-            return ELISION_SPECULATIVE;
-        }
-        return fast_aborted(self, lock, state, status, how);
-    }
-    if (how == HOW_SPECULATIVE || --self->sample == 0
-        || unlikely_(!elision_fallback_try_(lock, self->id))) {
+    uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
+    if (unlikely_(credit == 0 || word_of(lock) != 0)) {
         return enter_slow(lock, site, how);
     }
-    self->holding = lock;
+    atomic_store_explicit(&state->credit, credit - 1, memory_order_relaxed);
+    uint32_t status = elision_tx_begin_();
+    if (unlikely_(status != ELISION_TX_STARTED)) {
+        return fast_aborted(self, lock, state, status, how);
+    }
+    subscribe_tx(lock);
+    self->speculating = lock;
     self->state = state;
     self->depth = 1;
-    return ELISION_LOCKED;
+    self->ticks = 0;
+    ELISION_STEP("enter: fast");
+    return ELISION_SPECULATIVE;
 }
 
 ELISION_TX enum elision_path
@@ -502,14 +525,12 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     struct elision_site_state *state = left.state;
     uint64_t cycles = left.began != 0 ? elision_cycles_() - left.began : 0;
 
-    elision_count_(&state->count.commits, 1);
     elision_count_(&state->count.cycles_speculating, cycles);
     elision_count_max_(&state->count.max_speculating, cycles);
     state->typical = cycles != 0 ? cycles : state->typical;
     uint32_t credit = elision_policy_commit_(&elision_params_, &state->policy, &left.attempt,
                                              cycles);
-    state->credit = credit;
-    state->granted = credit;
+    set_credit(state, credit, 1);
     release_aux(&left);
 }
 
@@ -545,12 +566,10 @@ elision_leave(elision_lock_t *public_lock)
     struct elision_thread *self = elision_self_;
 
     if (likely_(self->speculating == lock)) {
-        struct elision_site_state *state = self->state;
         self->speculating = NULL;
         self->depth = 0;
         ELISION_STEP("leave: fast");
         elision_tx_commit_();
-        elision_count_(&state->count.commits, 1);
         return;
     }
     if (likely_(self->holding == lock)) {

@@ -32,7 +32,7 @@ elision_site_register_(elision_site_t *site)
     uint32_t mine = given + 1;
     uint32_t none = 0;
     /* Two threads may both come here for one site: the loser's id stays unused. */
-    if (__atomic_compare_exchange_n(&site->id_, &none, mine, false, __ATOMIC_RELAXED,
+    if (__atomic_compare_exchange_n(&site->id_, &none, ELISION_ID_OF(mine), false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED)) {
         /* [E.SR] pairs with elision_site_at_: the site's name is seen. */
         atomic_store_explicit(&sites[mine], site, memory_order_release);
@@ -46,9 +46,9 @@ elision_site_count_(void)
 }
 
 const elision_site_t *
-elision_site_at_(uint32_t id)
+elision_site_at_(uint32_t index)
 {
-    return atomic_load_explicit(&sites[id], memory_order_acquire); /* [E.SR] */
+    return atomic_load_explicit(&sites[index], memory_order_acquire); /* [E.SR] */
 }
 
 elision_site_t *

@@ -23,10 +23,31 @@ greater(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static void
-add_counters(struct elision_stats *stats, const struct elision_counters *count)
+/* Commits, those of the fast path included: it counts by using up credit. */
+static uint64_t
+commits_of(const struct elision_site_state *state)
 {
-    uint64_t commits = get(&count->commits);
+    uint32_t before, after;
+    uint64_t commits;
+
+    /* [E.V] pairs with the stores in elide.c: the same even version on both sides means that
+     * commits, granted and credit belong together. The fences keep the three loads in between. */
+    do {
+        before = atomic_load_explicit(&state->version, memory_order_acquire);
+        commits = get(&state->count.commits)
+                  + atomic_load_explicit(&state->granted, memory_order_relaxed)
+                  - atomic_load_explicit(&state->credit, memory_order_relaxed);
+        atomic_thread_fence(memory_order_acquire);
+        after = atomic_load_explicit(&state->version, memory_order_relaxed);
+    } while (before != after || (before & 1) != 0);
+    return commits;
+}
+
+static void
+add_counters(struct elision_stats *stats, const struct elision_site_state *state)
+{
+    const struct elision_counters *count = &state->count;
+    uint64_t commits = commits_of(state);
 
     stats->commits += commits;
     stats->starts += commits;
@@ -53,10 +74,10 @@ add_counters(struct elision_stats *stats, const struct elision_counters *count)
 }
 
 static void
-add_site(struct elision_stats *stats, uint32_t id)
+add_site(struct elision_stats *stats, uint32_t index)
 {
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
-        add_counters(stats, &at->states[id].count);
+        add_counters(stats, &at->states[index]);
     }
 }
 
@@ -66,8 +87,8 @@ elision_stats(struct elision_stats *stats)
     uint32_t sites = elision_site_count_();
 
     memset(stats, 0, sizeof(*stats));
-    for (uint32_t id = 0; id <= sites; id++) {
-        add_site(stats, id);
+    for (uint32_t i = 0; i <= sites; i++) {
+        add_site(stats, i);
     }
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
         stats->parks += get(&at->parks);
@@ -81,7 +102,7 @@ void
 elision_site_stats(const elision_site_t *site, struct elision_stats *stats)
 {
     memset(stats, 0, sizeof(*stats));
-    add_site(stats, __atomic_load_n(&site->id_, __ATOMIC_RELAXED));
+    add_site(stats, ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED)));
 }
 
 int
@@ -90,8 +111,8 @@ elision_sites_visit(int (*visit)(const elision_site_t *, const char *, void *), 
     uint32_t sites = elision_site_count_();
     int result = 0;
 
-    for (uint32_t id = 1; id <= sites && result == 0; id++) {
-        const elision_site_t *site = elision_site_at_(id);
+    for (uint32_t i = 1; i <= sites && result == 0; i++) {
+        const elision_site_t *site = elision_site_at_(i);
         if (site != NULL) {
             const char *name = __atomic_load_n(&site->name_, __ATOMIC_ACQUIRE);
             result = visit(site, name != NULL ? name : "(no name)", arg);

@@ -14,7 +14,7 @@ struct elision_thread elision_nobody_ = {.depth = 1};
 
 _Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
 
-struct elision_switch elision_switch_;
+struct elision_switch elision_switch_ = {.off = 1};
 
 /* Recursive: a program may call the fork hooks itself before fork() calls them again. */
 static pthread_mutex_t registry = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -37,7 +37,7 @@ elision_thread_update_(void)
                      && atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
     /* Only a change is written: the line is in every transaction's read set. */
     if (speculate != elision_may_speculate_()) {
-        atomic_store_explicit(&elision_switch_.speculate, speculate, memory_order_relaxed);
+        atomic_store_explicit(&elision_switch_.off, !speculate, memory_order_relaxed);
     }
 }
 

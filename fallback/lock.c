@@ -6,7 +6,7 @@
 #include "probes/step.h"
 
 _Static_assert(sizeof(struct elision_fallback) == 192, "size is part of the ABI");
-_Static_assert(offsetof(struct elision_fallback, waiters) == 64, "the word is alone on its line");
+_Static_assert(offsetof(struct elision_fallback, attention) == 64, "the word is alone on its line");
 
 /* How a waiter learns its fate. */
 enum waiter_state {
@@ -22,9 +22,10 @@ struct elision_fallback_waiter_ {
     uint32_t id;            /* of a locker; 0: a watcher */
 };
 
-/* Guess: about 2 microseconds of spinning on CPUs where a pause takes 40 to 140 cycles. */
-uint32_t elision_fallback_spins_ = 40;
-uint32_t elision_fallback_passes_ = 1000;
+/* A pause takes 40 to 140 cycles. Measured native with 2 and 4 threads on 2 CPUs, 0 to 40 make no
+ * difference to throughput; so few, since a spinning CPU is taken from somebody. */
+uint32_t elision_fallback_spins_ = 10;
+uint32_t elision_fallback_passes_ = 1;
 
 /* Counts forks on the way from the first process to this one. A queue last locked in an older
  * generation belongs to threads that do not exist here. */
@@ -56,10 +57,8 @@ queue_enter(struct elision_fallback *lock)
                                                       memory_order_relaxed)) {
                 if (stale) {
                     lock->head = NULL;
-                    lock->passes = 0;
-                    lock->published = 0;
-                    lock->epoch++;
-                    atomic_store_explicit(&lock->waiters, 0, memory_order_relaxed);
+                    lock->losses = 0;
+                    atomic_store_explicit(&lock->attention, 0, memory_order_relaxed);
                     atomic_store_explicit(&lock->handover, 0, memory_order_relaxed);
                 }
                 return;
@@ -89,16 +88,16 @@ queue_append(struct elision_fallback *lock, struct elision_fallback_waiter_ *wai
     waiter->next = NULL;
     if (lock->head == NULL) {
         lock->head = waiter;
-        lock->passes = 0;
-    } else {
+        lock->losses = 0;
+    }
+    else {
         lock->tail->next = waiter;
     }
     lock->tail = waiter;
-    uint32_t waiters = atomic_load_explicit(&lock->waiters, memory_order_relaxed);
-    atomic_store_explicit(&lock->waiters, waiters + 1, memory_order_relaxed);
 }
 
-/* Under queue_lock. Does nothing for a waiter that is not in the queue. */
+/* Under queue_lock. Does nothing for a waiter that is not in the queue. If there is a new head, it
+ * was asleep all the time and has not been told anything. */
 static void
 queue_remove(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
 {
@@ -110,22 +109,19 @@ queue_remove(struct elision_fallback *lock, struct elision_fallback_waiter_ *wai
         }
         before = at;
     }
-    if (before == NULL) {
-        lock->head = waiter->next;
-        lock->passes = 0;
-        atomic_store_explicit(&lock->handover, 0, memory_order_relaxed);
-    } else {
-        before->next = waiter->next;
-    }
     if (lock->tail == waiter) {
         lock->tail = before;
     }
-    uint32_t waiters = atomic_load_explicit(&lock->waiters, memory_order_relaxed) - 1;
-    atomic_store_explicit(&lock->waiters, waiters, memory_order_relaxed);
-    if (waiters == 0) {
-        lock->published = 0;
-        lock->epoch++;
+    if (before != NULL) {
+        before->next = waiter->next;
+        return;
     }
+    lock->head = waiter->next;
+    lock->losses = 0;
+    atomic_store_explicit(&lock->handover, 0, memory_order_relaxed);
+    /* [F.N] The new head has set no attention for itself. Every caller holds the lock, passes it
+     * on, or looks at the queue once more, so that a release still comes that sees this. */
+    atomic_store_explicit(&lock->attention, lock->head != NULL, memory_order_relaxed);
 }
 
 /* Under queue_lock. Sets a waiter's state; ret: the word to wake, or NULL if it does not sleep. */
@@ -142,8 +138,8 @@ tell(struct elision_fallback_waiter_ *waiter, enum waiter_state state)
 /* How many sleepers are woken between two looks at the queue. */
 #define WAKES_MAX 16
 
-/* Under queue_lock, the word being free or about to be: takes watchers off the head and tells the
- * first locker. ret: how many of sleepers to wake. */
+/* Under queue_lock, the word having been freed: takes watchers off the head and tells the first
+ * locker. ret: how many of sleepers to wake. */
 static unsigned
 tell_head(struct elision_fallback *lock, _Atomic uint32_t **sleepers)
 {
@@ -160,6 +156,8 @@ tell_head(struct elision_fallback *lock, _Atomic uint32_t **sleepers)
             sleepers[sleeping++] = sleeper;
         }
         if (locker) {
+            /* It is awake now; it sets attention again if it loses. */
+            atomic_store_explicit(&lock->attention, 0, memory_order_relaxed);
             break;
         }
     }
@@ -178,7 +176,7 @@ release_round(struct elision_fallback *lock, bool released)
     struct elision_fallback_waiter_ *head = lock->head;
     bool forced = atomic_load_explicit(&lock->handover, memory_order_relaxed) != 0;
     if (!released && head != NULL && head->id != 0
-        && (forced || lock->passes >= elision_fallback_passes_)) {
+        && (forced || lock->losses >= elision_fallback_passes_)) {
         ELISION_STEP("release: hand-over");
         queue_remove(lock, head);
         atomic_fetch_add_explicit(&lock->handovers, 1, memory_order_relaxed);
@@ -186,12 +184,10 @@ release_round(struct elision_fallback *lock, bool released)
         atomic_store_explicit(&lock->word, head->id, memory_order_release);
         sleepers[0] = tell(head, WAITER_HANDED);
         sleeping = sleepers[0] != NULL;
-    } else {
+    }
+    else {
         if (!released) {
             atomic_store_explicit(&lock->word, 0, memory_order_release); /* [F.R] */
-        }
-        if (head != NULL && head->id != 0) {
-            lock->passes++;
         }
         sleeping = tell_head(lock, sleepers);
     }
@@ -212,47 +208,56 @@ elision_fallback_release_slow_(struct elision_fallback *lock, bool released)
     }
 }
 
-/* Put waiter into the queue and make sure that every later release sees it.
- * ret: how long it may sleep at a time, 0 for ever */
-static uint64_t
-enqueue(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
+/* --- Waiting -----------------------------------------------------------------------------------*/
+
+/* What a waiter knows about itself between two looks at the queue. */
+struct waiting {
+    struct elision_fallback_waiter_ waiter;
+    struct elision_fallback_wait wait;
+    bool fenced;    /* a heavy fence has run since attention was last set for us */
+    uint64_t limit; /* longest sleep, ns; 0: none */
+};
+
+/* Put a waiter into the queue. */
+static void
+enqueue(struct elision_fallback *lock, struct waiting *self)
 {
     ELISION_STEP("wait: enqueue");
     queue_enter(lock);
-    queue_append(lock, waiter);
-    bool published = lock->published != 0;
-    uint32_t epoch = lock->epoch;
-    queue_leave(lock);
-    if (published) {
-        return 0;
+    queue_append(lock, &self->waiter);
+    if (lock->head == &self->waiter) {
+        atomic_store_explicit(&lock->attention, 1, memory_order_relaxed);
     }
-    /* [F.H] pairs with [F.W]. From here on releases see waiters != 0, until it drops to 0, which
-     * starts a new epoch: a fence of the last epoch says nothing about this one. */
+    queue_leave(lock);
+}
+
+/* Before the first sleep after attention was set for us: make sure that every later release sees
+ * it. The caller looks at the word again afterwards. */
+static void
+publish(struct waiting *self)
+{
     ELISION_STEP("wait: fence");
+    self->fenced = true;
+    /* [F.H] pairs with [F.W]. */
     if (!elision_park_fence_heavy_()) {
-        return UNFENCED_SLEEP_NS;
+        self->limit = UNFENCED_SLEEP_NS;
     }
-    queue_enter(lock);
-    if (lock->epoch == epoch) {
-        lock->published = 1;
-    }
-    queue_leave(lock);
-    return 0;
 }
 
 /* Sleep until told something. */
 static void
-sleep_until_told(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter,
-                 uint64_t limit)
+sleep_until_told(struct elision_fallback *lock, struct waiting *self)
 {
     uint64_t interval = atomic_load_explicit(&lock->interval, memory_order_relaxed);
+    uint64_t limit = self->limit;
     uint64_t timeout = interval != 0 && (limit == 0 || interval < limit) ? interval : limit;
 
     ELISION_STEP("wait: sleep");
+    self->wait.parks++;
     atomic_fetch_add_explicit(&lock->parks, 1, memory_order_relaxed);
-    if (!elision_park_wait_(&waiter->state, WAITER_WAITING, timeout) && timeout == interval) {
+    if (!elision_park_wait_(&self->waiter.state, WAITER_WAITING, timeout) && timeout == interval) {
         queue_enter(lock);
-        if (lock->head == waiter) {
+        if (lock->head == &self->waiter) {
             atomic_store_explicit(&lock->handover, 1, memory_order_relaxed);
         }
         queue_leave(lock);
@@ -260,12 +265,16 @@ sleep_until_told(struct elision_fallback *lock, struct elision_fallback_waiter_ 
     ELISION_STEP("wait: awake");
 }
 
-/* Spin for the word to be free. ret: true if it was seen free. */
+/* Spin for the word to be free, or until told something. ret: true if worth another try. */
 static bool
-spin_until_free(struct elision_fallback *lock)
+spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
 {
     for (uint32_t round = 0; round < elision_fallback_spins_; round++) {
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
+            return true;
+        }
+        if (waiter != NULL
+            && atomic_load_explicit(&waiter->state, memory_order_relaxed) != WAITER_WAITING) {
             return true;
         }
         elision_park_pause_();
@@ -273,41 +282,64 @@ spin_until_free(struct elision_fallback *lock)
     return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
 }
 
+/* A locker that has just failed to take the word looks at what it was told.
+ * ret:   true if it was handed the lock */
+static bool
+look(struct elision_fallback *lock, struct waiting *self)
+{
+    bool lost = false;
+
+    queue_enter(lock);
+    uint32_t state = atomic_load_explicit(&self->waiter.state, memory_order_relaxed);
+    bool head = lock->head == &self->waiter;
+    if (state == WAITER_WOKEN) {
+        lost = true;
+        state = WAITER_WAITING;
+        atomic_store_explicit(&self->waiter.state, state, memory_order_relaxed);
+        lock->losses++;
+        atomic_store_explicit(&lock->attention, 1, memory_order_relaxed);
+    }
+    queue_leave(lock);
+    if (state == WAITER_HANDED) {
+        return true;
+    }
+    if (lost) {
+        self->fenced = false;
+        if (spin(lock, &self->waiter)) {
+            return false;
+        }
+    }
+    if (head && !self->fenced) {
+        publish(self);
+    }
+    else {
+        sleep_until_told(lock, self);
+    }
+    return false;
+}
+
 struct elision_fallback_wait
 elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
 {
-    struct elision_fallback_wait wait = {0, false};
+    struct waiting self = {.waiter = {.id = id}};
 
-    /* A queue means that spinning would only prolong the wait of those who sleep; join it. */
-    if (atomic_load_explicit(&lock->waiters, memory_order_relaxed) == 0 && spin_until_free(lock)
-        && elision_fallback_try_(lock, id)) {
-        return wait;
+    if (spin(lock, NULL) && elision_fallback_try_(lock, id)) {
+        return self.wait;
     }
-    struct elision_fallback_waiter_ waiter = {.id = id};
-    uint64_t limit = enqueue(lock, &waiter);
-
+    enqueue(lock, &self);
     for (;;) {
         ELISION_STEP("acquire: try");
         if (elision_fallback_try_(lock, id)) {
             queue_enter(lock);
-            queue_remove(lock, &waiter);
+            queue_remove(lock, &self.waiter); /* [F.N]: we hold the lock */
             queue_leave(lock);
-            return wait;
+            return self.wait;
         }
-        queue_enter(lock);
-        uint32_t state = atomic_load_explicit(&waiter.state, memory_order_relaxed);
-        if (state == WAITER_WOKEN) {
-            atomic_store_explicit(&waiter.state, WAITER_WAITING, memory_order_relaxed);
-        }
-        queue_leave(lock);
-        if (state == WAITER_WAITING) {
-            wait.parks++;
-            sleep_until_told(lock, &waiter, limit);
-        }
-        /* [F.TA] pairs with [F.TR]. */
-        if (atomic_load_explicit(&waiter.state, memory_order_acquire) == WAITER_HANDED) {
-            wait.handed = true;
-            return wait;
+        if (look(lock, &self)
+            /* [F.TA] pairs with [F.TR]. */
+            || atomic_load_explicit(&self.waiter.state, memory_order_acquire) == WAITER_HANDED) {
+            self.wait.handed = true;
+            return self.wait;
         }
     }
 }
@@ -315,23 +347,26 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
 struct elision_fallback_wait
 elision_fallback_watch_(struct elision_fallback *lock)
 {
-    struct elision_fallback_wait wait = {0, false};
+    struct waiting self = {.waiter = {.id = 0}};
 
-    if (spin_until_free(lock)) {
-        return wait;
+    if (spin(lock, NULL)) {
+        return self.wait;
     }
-    struct elision_fallback_waiter_ waiter = {.id = 0};
-    uint64_t limit = enqueue(lock, &waiter);
-
+    enqueue(lock, &self);
+    publish(&self);
     while (atomic_load_explicit(&lock->word, memory_order_relaxed) != 0) {
-        if (atomic_load_explicit(&waiter.state, memory_order_acquire) != WAITER_WAITING) {
-            return wait; /* [F.TA]; out of the queue already */
+        if (atomic_load_explicit(&self.waiter.state, memory_order_acquire) != WAITER_WAITING) {
+            return self.wait; /* [F.TA]; out of the queue already */
         }
-        wait.parks++;
-        sleep_until_told(lock, &waiter, limit);
+        sleep_until_told(lock, &self);
     }
     queue_enter(lock);
-    queue_remove(lock, &waiter);
+    queue_remove(lock, &self.waiter);
+    bool others = lock->head != NULL;
     queue_leave(lock);
-    return wait;
+    if (others) {
+        /* [F.N]: we saw the word free but do not take it, so nobody need come to release it. */
+        elision_fallback_release_slow_(lock, true);
+    }
+    return self.wait;
 }

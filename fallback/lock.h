@@ -9,16 +9,20 @@
  *     id (1..)     held by the thread with that id, or handed to it while it still sleeps
  *
  * Waiters are of two kinds in one first-in first-out queue: lockers want the word; watchers only
- * want to see it free, since they mean to speculate, and never write it.
+ * want to see it free, since they mean to speculate, and never write it. Releases look at one word,
+ * attention, and do more than store a 0 only if it is set: when the head sleeps, or is awake and
+ * has lost the lock to a barging thread.
  *
- * Release, when somebody waits:
- *     head is a watcher  -> wakes it and all watchers behind it up to the first locker
- *     head is a locker   -> wakes it, but leaves the word free: a running thread may barge in. It
- *                           stays at the head, and each release that passes it is counted
- *     head passed ELISION_PASSES times, or its switch interval over
- *                        -> hand-over: the word goes from the old id to the head's, never free
- * So a locker with k lockers ahead holds the lock after at most (k + 1) * (ELISION_PASSES + 1)
- * releases.
+ * Such a release
+ *     head is a watcher     wakes it and all watchers behind it up to the first locker
+ *     head is a locker      wakes it, leaves the word free (a running thread may barge in) and
+ *                           clears attention: nothing more to do until the head has run
+ *     head has lost ELISION_PASSES times, or its switch interval is over
+ *                           hand-over: the word goes from the old id to the head's, never free
+ *
+ * A head that was woken and lost sets attention again and spins a little before it sleeps: with
+ * short sections the hand-over then costs no system call. A locker with k lockers ahead holds the
+ * lock after at most (k + 1) * (ELISION_PASSES + 1) releases that found attention set.
  */
 #ifndef ELISION_FALLBACK_LOCK_H
 #define ELISION_FALLBACK_LOCK_H
@@ -36,18 +40,17 @@ struct elision_fallback_waiter_;
 struct __attribute__((may_alias)) elision_fallback {
     _Atomic uint32_t word; /* see above; read inside transactions */
     uint32_t line[15];
-    _Atomic uint32_t waiters;    /* in the queue; written under queue_lock, read by releases */
+    _Atomic uint32_t attention;  /* 1: releases must look; may be stale-set, never stale-clear;
+                                  * written under queue_lock */
     _Atomic uint32_t queue_lock; /* fork generation << 1 | taken */
     _Atomic uint32_t handover;   /* 1: head's switch interval is over; may be stale-set */
-    uint32_t passes;             /* releases that passed the head locker; under queue_lock */
+    uint32_t losses;             /* times the head was woken and lost; under queue_lock */
     struct elision_fallback_waiter_ *head; /* oldest waiter; under queue_lock */
     struct elision_fallback_waiter_ *tail; /* newest; under queue_lock; junk if head is NULL */
     _Atomic uint64_t interval;             /* ns; 0: none */
     _Atomic uint64_t parks;                /* sleeps */
     _Atomic uint64_t handovers;
-    uint32_t published; /* 1: every release sees waiters != 0; under queue_lock */
-    uint32_t epoch;     /* times waiters dropped to 0; under queue_lock */
-    uint32_t spare[16];
+    uint32_t spare[18];
 };
 
 /* A lock as the embedder allocates it: the real one, and the auxiliary one that losers of conflicts
@@ -64,8 +67,8 @@ elision_fallback_aux_(struct elision_fallback *lock)
     return &((struct elision_fallback_pair *)lock)->auxiliary;
 }
 
-/* Set once at load: how often the head locker may be passed (0: strict hand-over), and how many
- * rounds to spin before parking. */
+/* Set once at load: how often a woken head may lose (0: strict hand-over), and how many rounds to
+ * spin before sleeping. */
 extern uint32_t elision_fallback_passes_;
 extern uint32_t elision_fallback_spins_;
 
@@ -112,14 +115,14 @@ elision_fallback_acquire_(struct elision_fallback *lock, uint32_t id)
 static inline void
 elision_fallback_release_(struct elision_fallback *lock)
 {
-    if (__builtin_expect(atomic_load_explicit(&lock->waiters, memory_order_relaxed) != 0, 0)) {
+    if (__builtin_expect(atomic_load_explicit(&lock->attention, memory_order_relaxed) != 0, 0)) {
         elision_fallback_release_slow_(lock, false);
         return;
     }
     atomic_store_explicit(&lock->word, 0, memory_order_release);
     elision_park_fence_light_();
-    /* [F.W] pairs with the heavy fence in enqueue: either we see the waiter or it sees 0. */
-    if (__builtin_expect(atomic_load_explicit(&lock->waiters, memory_order_relaxed) != 0, 0)) {
+    /* [F.W] pairs with [F.H] in lock.c: either we see the waiter or it sees 0. */
+    if (__builtin_expect(atomic_load_explicit(&lock->attention, memory_order_relaxed) != 0, 0)) {
         elision_fallback_release_slow_(lock, true);
     }
 }
