@@ -189,6 +189,7 @@ rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at, Addr a
         c->requester_pc = rpc;
         c->addr = a;
         c->true_sharing = true_sharing;
+        rtm_heap_find(a, &c->heap);
         VG_(HT_add_node)(conflicts, c);
     }
     c->count++;

@@ -10,7 +10,7 @@
 #ifndef RTM_COUNT_H
 #define RTM_COUNT_H
 
-#include "rtm_priv.h"
+#include "rtm_heap.h"
 #include "pub_tool_hashtable.h"
 
 enum { RTM_HIST = 18, RTM_MAX_CONFLICTS = 1 << 16 };
@@ -29,6 +29,7 @@ struct rtm_conflict {
     UWord key;
     struct rtm_site *victim_site, *requester_site; /* latter may be NULL */
     Addr victim_pc, requester_pc, addr;
+    struct rtm_heap_place heap;
     Bool true_sharing; /* both touched the same 8-byte word */
     ULong count, writes;
 };

@@ -17,6 +17,7 @@
  */
 
 #include "rtm_ir.h"
+#include "rtm_heap.h"
 
 static void
 emit_add_clock(struct rtm_ir *c, ULong cycles)
@@ -325,7 +326,10 @@ static void
 copy_end(struct rtm_ir *c, const IRSB *in)
 {
     finish_insn(c);
-    if (in->jumpkind == Ijk_Sys_syscall) {
+    if (in->jumpkind == Ijk_Ret) {
+        rtm_heap_return(c, c->pc);
+    }
+    else if (in->jumpkind == Ijk_Sys_syscall) {
         emit_syscall(c, c->pc,
                      in->next->tag == Iex_Const ? in->next->Iex.Const.con->Ico.U64 : c->pc + 2);
     }
@@ -351,6 +355,7 @@ rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layou
     }
     if (i < in->stmts_used) {
         emit_leave_if_late(&c, in->stmts[i]->Ist.IMark.addr);
+        rtm_heap_entry(&c, in->stmts[i]->Ist.IMark.addr);
     }
     emit_add_clock(&c, (ULong)count_insns(in) * rtm_opt.cost_insn);
     for (; i < in->stmts_used; i++) {

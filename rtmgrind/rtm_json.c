@@ -174,6 +174,27 @@ json_sites(void)
 }
 
 static void
+json_heap(const struct rtm_heap_place *heap)
+{
+    HChar buf[256];
+    Int i;
+
+    if (!heap->size) {
+        return;
+    }
+    json_open("heap", "{");
+    json_num("offset", heap->offset);
+    json_num("size", heap->size);
+    json_open("allocated_at", "[");
+    for (i = 0; i < RTM_HEAP_FRAMES && heap->frames[i]; i++) {
+        VG_(fprintf)(json, i ? ", " : "");
+        json_string(rtm_where(heap->frames[i], buf, sizeof buf));
+    }
+    json_close("]");
+    json_close("}");
+}
+
+static void
 json_conflicts(void)
 {
     HChar buf[256];
@@ -187,6 +208,7 @@ json_conflicts(void)
         json_text("data", rtm_what_is(c[i]->addr, buf, sizeof buf));
         json_num("address", c[i]->addr);
         json_num("offset_in_line", c[i]->addr & (RTM_LINE - 1));
+        json_heap(&c[i]->heap);
         json_text("sharing", c[i]->true_sharing ? "true" : "false");
         json_text("victim_site", rtm_where(c[i]->victim_site->pc, buf, sizeof buf));
         json_text("victim_label", c[i]->victim_site->label);

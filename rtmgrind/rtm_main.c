@@ -6,6 +6,7 @@
 
 #include "rtm_priv.h"
 #include "rtm_core.h"
+#include "rtm_heap.h"
 #include "pub_tool_clientstate.h"
 #include "valgrind.h"
 #include "rtmgrind.h"
@@ -138,6 +139,8 @@ process_option(const HChar *arg)
     }
     else if VG_BINT_CLO (arg, "--top", rtm_opt.top, 0, 100000) {
     }
+    else if VG_BOOL_CLO (arg, "--heap", rtm_opt.heap) {
+    }
     else if VG_BOOL_CLO (arg, "--report-children", rtm_opt.children) {
     }
     else {
@@ -171,6 +174,7 @@ print_usage(void)
      "    --timer-tick=N              abort every N cycles, as a timer would [0: off]\n"
      "    --json=FILE                 write the report as JSON\n"
      "    --top=N                     rows of each list in the report [10]\n"
+     "    --heap=no|yes               name heap blocks and who allocated them [no]\n"
      "    --report-children=no|yes    report in forked children too [no]\n");
 }
 
@@ -205,6 +209,7 @@ post_clo_init(void)
     }
     rtm_hooks_on = rtm_opt.coherence;
     rtm_sys_init();
+    rtm_heap_init();
 }
 
 static void

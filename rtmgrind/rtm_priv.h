@@ -13,6 +13,7 @@
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_sys.c      system calls answered in virtual time: clocks;
  *   rtm_wait.c     futex, sleep
+ *   rtm_heap.c     heap blocks and who allocated them
  *   rtm_fault.c    host faults inside a transaction
  *   rtm_count.c    counts by site, conflict and unfriendly instruction;
  *                  rtm_text.c and rtm_json.c print them
@@ -106,6 +107,7 @@ struct rtm_options {
     Int abort_status;
     Int top;        /* rows of each list in the report */
     Bool coherence; /* charge line transfers outside transactions too */
+    Bool heap;      /* know heap blocks and who allocated them */
     Bool children;  /* report in forked children too */
     const HChar *json;
     const HChar *preset;

@@ -58,6 +58,22 @@ text_sites(void)
     VG_(free)(s);
 }
 
+/* Who allocated the block that a conflict is about. */
+static void
+text_heap(const struct rtm_heap_place *heap)
+{
+    HChar buf[256];
+    Int i;
+
+    if (heap->size) {
+        VG_(umsg)
+        ("              %lu bytes into a block of %lu allocated at\n", heap->offset, heap->size);
+    }
+    for (i = 0; heap->size && i < RTM_HEAP_FRAMES && heap->frames[i]; i++) {
+        VG_(umsg)("                %s\n", rtm_where(heap->frames[i], buf, sizeof buf));
+    }
+}
+
 static void
 text_conflicts(void)
 {
@@ -81,6 +97,7 @@ text_conflicts(void)
         ("              requester %s %s, %s\n", c[i]->writes ? "writes" : "reads",
          rtm_where(c[i]->requester_pc, r, sizeof r),
          c[i]->requester_site ? "in a transaction" : "outside transactions");
+        text_heap(&c[i]->heap);
     }
     if (rtm_counts.conflicts_lost) {
         VG_(umsg)("  %llu conflicts more in places not listed\n", rtm_counts.conflicts_lost);
