@@ -67,6 +67,8 @@ struct elision_site_state {
 /* Sections deeper than this in each other end the process with a message. */
 #define ELISION_DEPTH_MAX 16
 
+#define ELISION_INSIDE 1u
+
 /* A section the fast paths do not handle. */
 struct elision_section {
     struct elision_fallback *lock;
@@ -81,11 +83,12 @@ struct elision_section {
 };
 
 struct elision_thread {
-    /* A section is in exactly one place: speculating, holding, or sections[depth - 1]. */
-    struct elision_fallback *speculating; /* the only section, speculative, by the fast path */
-    struct elision_fallback *holding;     /* the only section, locked, by the fast path */
+    /* 0: outside. The lock's address: its section is the only one and a fast speculative one.
+     * ELISION_INSIDE: any other section, which is holding's or in sections[]; or nobody's record. */
+    uintptr_t inside;
+    struct elision_fallback *holding;     /* lock of the only section, a fast locked one, or NULL */
     struct elision_site_state *state;     /* of either */
-    uint32_t depth;                       /* sections this thread is in, all kinds */
+    uint32_t depth;                       /* sections in sections[] */
     uint32_t ticks;                       /* checkpoints left before a cut; 0: not yet loaded */
     uint32_t id;                          /* in lock words; 0: the record of nobody */
     uint32_t sample;                      /* locked sections until the next timed one */
@@ -147,16 +150,14 @@ elision_state_of_(struct elision_thread *self, const elision_site_t *site)
 /* --- Process-wide, set at load -----------------------------------------------------------------*/
 
 /* The one question of the fast path: 0 if sections may speculate now, else 1. Alone on its line,
- * rarely written. A number, so that one test answers this and the thread's depth. */
-struct elision_switch {
-    _Atomic uint32_t off;
-} ELISION_ALIGNED;
-extern struct elision_switch elision_switch_;
+ * rarely written. A number, so that one test answers this and whether the thread is
+ * outside. Accessed by relaxed atomics. */
+extern uint32_t elision_off_;
 
 static inline bool
 elision_may_speculate_(void)
 {
-    return atomic_load_explicit(&elision_switch_.off, memory_order_relaxed) == 0;
+    return __atomic_load_n(&elision_off_, __ATOMIC_RELAXED) == 0;
 }
 
 extern struct elision_knobs elision_knobs_;

@@ -19,7 +19,7 @@
  * The begin may be in elision_enter while the section runs in its caller: an abort restores the
  * stack's bytes with everything else, so the frame that elision_enter left is whole again.
  *
- * A section is kept by one of two fast records (speculating, holding) or, when it is nested, timed
+ * A section is kept by one of two fast records (inside, holding) or, when it is nested, timed
  * or holds the auxiliary lock, in sections[]. All of that is written inside the transaction and so
  * undone with it; counters are written after commit or abort only.
  */
@@ -73,7 +73,7 @@ abort_irrevocable_tx(void)
 static inline bool
 transacting(const struct elision_thread *self)
 {
-    return self->speculating != NULL || self->transacting;
+    return self->inside > ELISION_INSIDE || self->transacting;
 }
 
 /* For the static probes. */
@@ -152,6 +152,7 @@ take_lock(struct elision_thread *self, struct elision_section *section, enum how
     section->began = elision_cycles_();
     self->ticks = 0;
     self->depth++;
+    self->inside = ELISION_INSIDE;
     return ELISION_LOCKED;
 }
 
@@ -233,6 +234,7 @@ pursue(struct elision_thread *self, struct elision_section *section,
             self->transacting = true;
             self->ticks = 0;
             self->depth++;
+            self->inside = ELISION_INSIDE;
             ELISION_STEP("enter: entered");
             return ELISION_SPECULATIVE;
         }
@@ -300,12 +302,12 @@ static void
 make_general(struct elision_thread *self)
 {
     struct elision_section *section = &self->sections[0];
-    bool speculative = self->speculating != NULL;
+    bool speculative = self->inside > ELISION_INSIDE;
 
     if (!speculative && self->holding == NULL) {
         return;
     }
-    section->lock = speculative ? self->speculating : self->holding;
+    section->lock = speculative ? (struct elision_fallback *)self->inside : self->holding;
     section->state = self->state;
     section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
     section->joined = false;
@@ -314,8 +316,9 @@ make_general(struct elision_thread *self)
     section->waited = 0;
     section->attempt = (struct elision_policy_attempt){0};
     self->transacting = speculative;
-    self->speculating = NULL;
+    self->inside = ELISION_INSIDE;
     self->holding = NULL;
+    self->depth = 1;
 }
 
 /* ret: the section of lock, or NULL if the thread is not inside it. pre: make_general */
@@ -374,7 +377,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
         elision_site_register_(site);
     }
     struct elision_site_state *state = elision_state_of_(self, site);
-    if (self->depth != 0 && enter_nested(self, lock, state, how, &path)) {
+    if (self->inside != 0 && enter_nested(self, lock, state, how, &path)) {
         return path;
     }
     struct elision_section *section = new_section(self, lock, state);
@@ -406,42 +409,40 @@ static inline __attribute__((always_inline)) enum elision_path
 enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
             enum how how)
 {
-    if (unlikely_(self->depth != 0) || how == HOW_SPECULATIVE || --self->sample == 0
+    if (unlikely_(self->inside != 0) || how == HOW_SPECULATIVE || --self->sample == 0
         || unlikely_(!elision_fallback_try_(lock, self->id))) {
         return enter_slow(lock, site, how);
     }
     self->holding = lock;
     self->state = elision_state_of_(self, site);
-    self->depth = 1;
+    self->inside = ELISION_INSIDE;
     return ELISION_LOCKED;
 }
 
 /* The fast path: an enter that has credit with the policy and finds the lock free. A section inside
- * another, and a thread without a record, have depth != 0. */
+ * another, and a thread without a record, are inside. */
 static inline __attribute__((always_inline)) ELISION_TX enum elision_path
 enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
 {
     struct elision_fallback *lock = (struct elision_fallback *)public_lock;
     struct elision_thread *self = elision_self_;
 
-    if (unlikely_((self->depth
-                   | atomic_load_explicit(&elision_switch_.off, memory_order_relaxed)) != 0)) {
+    if (unlikely_((self->inside | __atomic_load_n(&elision_off_, __ATOMIC_RELAXED)) != 0)) {
         return enter_plain(self, lock, site, how);
     }
     struct elision_site_state *state = elision_state_of_(self, site);
     uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
-    if (unlikely_(credit == 0 || word_of(lock) != 0)) {
+    if (unlikely_(__builtin_sub_overflow(credit, 1u, &credit) || word_of(lock) != 0)) {
         return enter_slow(lock, site, how);
     }
-    atomic_store_explicit(&state->credit, credit - 1, memory_order_relaxed);
+    atomic_store_explicit(&state->credit, credit, memory_order_relaxed);
     uint32_t status = elision_tx_begin_();
     if (unlikely_(status != ELISION_TX_STARTED)) {
         return fast_aborted(self, lock, state, status, how);
     }
     subscribe_tx(lock);
-    self->speculating = lock;
+    self->inside = (uintptr_t)lock;
     self->state = state;
-    self->depth = 1;
     self->ticks = 0;
     ELISION_STEP("enter: fast");
     return ELISION_SPECULATIVE;
@@ -477,6 +478,7 @@ remove_section(struct elision_thread *self, struct elision_section *section)
         section[i] = section[i + 1];
     }
     self->depth--;
+    self->inside = self->depth != 0 ? ELISION_INSIDE : 0;
 }
 
 /* Leave the section whose begin opened the transaction, while another has joined it: the
@@ -565,16 +567,15 @@ elision_leave(elision_lock_t *public_lock)
     struct elision_fallback *lock = (struct elision_fallback *)public_lock;
     struct elision_thread *self = elision_self_;
 
-    if (likely_(self->speculating == lock)) {
-        self->speculating = NULL;
-        self->depth = 0;
+    if (likely_(self->inside == (uintptr_t)lock)) {
+        self->inside = 0;
         ELISION_STEP("leave: fast");
         elision_tx_commit_();
         return;
     }
     if (likely_(self->holding == lock)) {
         self->holding = NULL;
-        self->depth = 0;
+        self->inside = 0;
         elision_count_(&self->state->count.locked, 1);
         elision_fallback_release_(lock);
         return;
@@ -596,13 +597,8 @@ elision_is_inside(const elision_lock_t *public_lock)
     const struct elision_fallback *lock = (const struct elision_fallback *)public_lock;
     struct elision_thread *self = elision_self_;
 
-    if (self->id == 0 || self->depth == 0) {
-        return false;
-    }
-    if (self->speculating != NULL || self->holding != NULL) {
-        return self->speculating == lock || self->holding == lock;
-    }
-    return find_section(self, lock) != NULL;
+    return self->inside == (uintptr_t)lock || self->holding == lock
+           || find_section(self, lock) != NULL;
 }
 
 void
@@ -673,7 +669,7 @@ elision_checkpoint(elision_lock_t *public_lock, elision_site_t *site)
     struct elision_fallback *lock = (struct elision_fallback *)public_lock;
     struct elision_thread *self = elision_self_;
 
-    if (likely_(self->speculating == lock)) {
+    if (likely_(self->inside == (uintptr_t)lock)) {
         return likely_(!tick(self, self->state)) ? ELISION_SPECULATIVE
                                                  : cut(self, public_lock, site);
     }
@@ -682,7 +678,7 @@ elision_checkpoint(elision_lock_t *public_lock, elision_site_t *site)
                    ? cut(self, public_lock, site)
                    : ELISION_LOCKED;
     }
-    struct elision_section *section = self->id != 0 ? find_section(self, lock) : NULL;
+    struct elision_section *section = find_section(self, lock);
     if (section == NULL) {
         misuse(self, false, "elision_checkpoint", lock, "this thread to be inside");
         return ELISION_BUSY;
@@ -703,7 +699,7 @@ elision_checkpoint_now(elision_lock_t *public_lock, elision_site_t *site)
 {
     struct elision_thread *self = elision_self_;
 
-    if (self->depth == 1 && elision_is_inside(public_lock)
+    if (self->depth <= 1 && elision_is_inside(public_lock)
         && (transacting(self) || elision_may_speculate_())) {
         return cut(self, public_lock, site);
     }

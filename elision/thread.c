@@ -9,12 +9,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Depth 1 sends every fast path of a thread without a record to the slow path. Never written. */
-struct elision_thread elision_nobody_ = {.depth = 1};
+/* Being inside sends every fast path of a thread without a record to the slow path. Never written. */
+struct elision_thread elision_nobody_ = {.inside = ELISION_INSIDE};
 
 _Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
 
-struct elision_switch elision_switch_ = {.off = 1};
+uint32_t elision_off_ ELISION_ALIGNED = 1;
 
 /* Recursive: a program may call the fork hooks itself before fork() calls them again. */
 static pthread_mutex_t registry = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -37,7 +37,7 @@ elision_thread_update_(void)
                      && atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
     /* Only a change is written: the line is in every transaction's read set. */
     if (speculate != elision_may_speculate_()) {
-        atomic_store_explicit(&elision_switch_.off, !speculate, memory_order_relaxed);
+        __atomic_store_n(&elision_off_, !speculate, __ATOMIC_RELAXED);
     }
 }
 
@@ -47,13 +47,13 @@ thread_exits(void *record)
 {
     struct elision_thread *self = record;
 
-    if (self->depth != 0) {
+    if (self->inside != 0) {
         dprintf(STDERR_FILENO,
                 "libelision: thread %u ended inside a section; its lock stays held\n", self->id);
     }
     pthread_mutex_lock(&registry);
     /* A record with a lock keeps its id for ever, since the lock's word has it. */
-    self->alive = self->depth != 0;
+    self->alive = self->inside != 0;
     atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
     elision_thread_update_();
     pthread_mutex_unlock(&registry);
@@ -146,7 +146,7 @@ elision_thread_child_forked_(void)
     registry = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
         /* A thread that was inside a section left a lock behind that bears its id. */
-        at->alive = at == self || at->depth != 0;
+        at->alive = at == self || at->inside != 0;
     }
     atomic_store_explicit(&alive, self != &elision_nobody_, memory_order_relaxed);
     elision_thread_update_();
