@@ -219,6 +219,9 @@ begin_insn(struct rtm_ir *c, const struct rtm_decoded *d)
         break;
     case RTM_I_PAUSE:
         emit_unfriendly(c, "PAUSE", RTM_C_INSTRUCTION, NULL);
+        rtm_ir_add(c, IRStmt_Dirty(unsafeIRDirty_0_N(0, "rtm_help_pause",
+                                                     VG_(fnptr_to_fnentry)(rtm_help_pause),
+                                                     mkIRExprVec_0())));
         emit_add_clock(c, rtm_opt.cost_pause);
         break;
     case RTM_I_UNFRIENDLY: emit_unfriendly(c, d->name, RTM_C_INSTRUCTION, NULL); break;

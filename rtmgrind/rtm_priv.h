@@ -211,6 +211,9 @@ struct rtm_thread {
     Bool parked;     /* sleeps on wake_word */
     Bool exiting;
 
+    /* spinning */
+    ULong paused_at, spun; /* last PAUSE; cycles of PAUSEs close together */
+
     /* emulated blocking system call */
     enum rtm_wait wait;
     ULong wake_at;
@@ -256,6 +259,7 @@ ULong rtm_sched_makespan(void);
 ULong rtm_clock(void); /* of the running thread */
 void rtm_clock_add(ULong cycles);
 ULong rtm_random(void);
+void rtm_help_pause(void);
 Int rtm_sched_threads_live(void);
 extern ULong rtm_nondeterministic; /* real waits */
 extern ULong rtm_n_switches;
