@@ -202,8 +202,8 @@ quantum(const struct rtm_thread *t)
     ULong q = rtm_opt.quantum, spin;
 
     if (q == 0) {
-        q = rtm_tx_cycles_avg / 8;
-        q = q < 16 ? 16 : q > 400 ? 400 : q;
+        q = rtm_tx_cycles_avg / 4;
+        q = q < 16 ? 16 : q > 1000 ? 1000 : q;
         spin = rtm_hooks_on ? t->spun / 32 : t->spun / 8;
         spin = spin < MOST_SPINNING ? spin : MOST_SPINNING;
         q = spin > q ? spin : q;
