@@ -8,8 +8,6 @@
 #include "rtm_sched.h"
 
 enum {
-    FUTEX_WAIT_PRIVATE = 128,
-    FUTEX_WAKE_PRIVATE = 129,
     GRACE_MS = 5,       /* for a call that may block, before others go on */
     PATIENCE_MS = 2000, /* for one that should not */
     IDLE_MS = 10        /* when all wait: look for signals this often */
@@ -17,14 +15,14 @@ enum {
 
 static Int owner_lwp;
 
+/* The wake itself waits until guard is free: the woken thread needs it. */
 void
 rtm_unpark(struct rtm_thread *t)
 {
-    if (!t->parked) {
-        return; /* on its way to the lock: it will see */
+    if (t->parked) { /* else it is on its way to the lock, and will see */
+        __atomic_store_n(&t->wake_word, 1, __ATOMIC_RELEASE);
+        rtm_sched.to_wake = t;
     }
-    __atomic_store_n(&t->wake_word, 1, __ATOMIC_RELEASE);
-    rtm_raw_syscall(__NR_futex, (HWord)&t->wake_word, FUTEX_WAKE_PRIVATE, 1, 0);
 }
 
 static struct rtm_thread *
@@ -80,6 +78,7 @@ lock_create(void)
         }
     }
     rtm_forked_child = True;
+    rtm_sched.to_wake = NULL;
     if (rtm_cur) {
         struct rtm_thread *me = rtm_cur;
         rtm_tx_forget_others(me);

@@ -52,7 +52,13 @@ rtm_lock_guard(void)
 void
 rtm_unlock_guard(void)
 {
+    struct rtm_thread *t = rtm_sched.to_wake;
+
+    rtm_sched.to_wake = NULL;
     __atomic_store_n(&guard, 0, __ATOMIC_RELEASE);
+    if (t) {
+        rtm_raw_syscall(__NR_futex, (HWord)&t->wake_word, FUTEX_WAKE_PRIVATE, 1, 0);
+    }
 }
 
 void

@@ -11,10 +11,13 @@
 #include "rtm_priv.h"
 #include "rtm_core.h"
 
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
+
 struct rtm_sched {
     struct rtm_thread *awaited; /* in a system call, or not arrived */
     Int max_thread;             /* highest slot in use */
     Int n_threads;
+    struct rtm_thread *to_wake; /* by whoever releases guard */
     ULong makespan, last_grant;
     Bool dying; /* the process ends: everybody may run */
 };
