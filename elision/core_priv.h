@@ -75,9 +75,9 @@ struct elision_section {
     struct elision_site_state *state;
     enum elision_path path;
     bool joined;     /* part of an outer section's transaction */
-    bool aux;        /* holds the lock's auxiliary lock */
-    bool timed;      /* began is valid */
-    uint64_t began;  /* TSC */
+    bool on_credit;  /* began on the fast path, which has counted it already */
+    struct elision_fallback *aux; /* the auxiliary lock it holds, or NULL */
+    uint64_t began;  /* TSC; 0: not measured */
     uint64_t waited; /* TSC cycles before it began */
     struct elision_policy_attempt attempt;
 };

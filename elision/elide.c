@@ -115,9 +115,9 @@ waited(struct elision_thread *self, struct elision_site_state *state, uint64_t c
 static void
 release_aux(struct elision_section *section)
 {
-    if (section->aux) {
-        section->aux = false;
-        elision_fallback_release_(elision_fallback_aux_(section->lock));
+    if (section->aux != NULL) {
+        elision_fallback_release_(section->aux);
+        section->aux = NULL;
     }
 }
 
@@ -168,13 +168,15 @@ prepare(struct elision_thread *self, struct elision_section *section,
     for (uint32_t i = 0; i < decision->pauses; i++) {
         elision_park_pause_();
     }
-    if (decision->aux && !section->aux) {
+    if (decision->aux && section->aux == NULL) {
         struct elision_fallback *aux = elision_fallback_aux_(lock);
-        section->aux = elision_fallback_try_(aux, self->id);
-        if (!section->aux && how == HOW_ENTER) {
+        if (elision_fallback_try_(aux, self->id)) {
+            section->aux = aux;
+        }
+        else if (how == HOW_ENTER) {
             before = elision_cycles_();
             wait = elision_fallback_acquire_(aux, self->id);
-            section->aux = true;
+            section->aux = aux;
         }
     }
     if (decision->wait && word_of(lock) != 0) {
@@ -253,7 +255,8 @@ new_section(struct elision_thread *self, struct elision_fallback *lock,
     section->lock = lock;
     section->state = state;
     section->joined = false;
-    section->aux = false;
+    section->on_credit = false;
+    section->aux = NULL;
     section->waited = 0;
     section->attempt = (struct elision_policy_attempt){0};
     return section;
@@ -273,13 +276,14 @@ set_credit(struct elision_site_state *state, uint32_t credit, uint64_t n)
     atomic_store_explicit(&state->version, version + 2, memory_order_release);
 }
 
-/* Tell the policy what the fast path did on credit; aborted: the last of them did not commit. */
+/* Tell the policy what the fast path did on credit. but_last: the last of them aborted, or is to be
+ * counted by the caller. */
 static void
-settle(struct elision_site_state *state, bool last_aborted)
+settle(struct elision_site_state *state, bool but_last)
 {
     uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed)
                     - atomic_load_explicit(&state->credit, memory_order_relaxed)
-                    - (last_aborted ? 1u : 0u);
+                    - (but_last ? 1u : 0u);
 
     set_credit(state, 0, used);
     elision_policy_commits_(&elision_params_, &state->policy, used);
@@ -311,7 +315,8 @@ make_general(struct elision_thread *self)
     section->state = self->state;
     section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
     section->joined = false;
-    section->aux = false;
+    section->on_credit = speculative;
+    section->aux = NULL;
     section->began = 0;
     section->waited = 0;
     section->attempt = (struct elision_policy_attempt){0};
@@ -482,16 +487,17 @@ remove_section(struct elision_thread *self, struct elision_section *section)
 }
 
 /* Leave the section whose begin opened the transaction, while another has joined it: the
- * transaction goes on and is that one's now. ret: false if there is none. */
+ * transaction goes on and is that one's now, with all that is to be settled after its commit.
+ * ret: false if there is none. */
 static bool
 pass_on(struct elision_thread *self, struct elision_section *section)
 {
     for (struct elision_section *at = section + 1; at < &self->sections[self->depth]; at++) {
         if (at->joined) {
-            at->joined = false;
-            at->began = section->began;
-            at->aux = false;
-            return !section->aux;
+            struct elision_fallback *lock = at->lock;
+            *at = *section;
+            at->lock = lock;
+            return true;
         }
     }
     return false;
@@ -530,9 +536,10 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     elision_count_(&state->count.cycles_speculating, cycles);
     elision_count_max_(&state->count.max_speculating, cycles);
     state->typical = cycles != 0 ? cycles : state->typical;
-    uint32_t credit = elision_policy_commit_(&elision_params_, &state->policy, &left.attempt,
-                                             cycles);
-    set_credit(state, credit, 1);
+    settle(state, left.on_credit);
+    set_credit(state, elision_policy_commit_(&elision_params_, &state->policy, &left.attempt,
+                                             cycles),
+               1);
     release_aux(&left);
 }
 

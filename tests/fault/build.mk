@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+#
+# The library once more, with the scripted backend and with steps at which tests may interfere.
+
+PACKAGES_TEST += libcmocka-dev
+
+SCRIPTED_OBJS = $(ELISION_SRCS:%.c=$(OUT)/obj/scripted/%.o) $(OUT)/obj/scripted/tests/fault/script.o
+SCRIPTED_FLAGS = -pthread -DELISION_TX_SCRIPTED -DELISION_STEPS -ftls-model=initial-exec -fno-pie
+
+$(OUT)/obj/scripted/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC   $< (scripted)")
+	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) $(CFLAGS) $(SCRIPTED_FLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/tests/fault: $(OUT)/obj/scripted/tests/fault/fault.o $(SCRIPTED_OBJS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(CC) $(CFLAGS) -pthread -no-pie $(LDFLAGS) -o $@ $^ -lcmocka
+
+TESTS += $(OUT)/tests/fault
