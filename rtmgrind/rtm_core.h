@@ -33,8 +33,12 @@ extern Bool VG_(in_generated_code);
 extern void VG_(disp_cp_evcheck_fail)(void);
 
 /* Wrapped at link time (--wrap): the core's calls come to us first. */
-extern void __real_vgPlain_poll_signals(ThreadId tid);
-extern void __wrap_vgPlain_poll_signals(ThreadId tid);
+extern void __real_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top,
+                                           const void *info, const void *uc, void *handler,
+                                           UInt flags, const void *mask, void *restorer);
+extern void __wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top,
+                                           const void *info, const void *uc, void *handler,
+                                           UInt flags, const void *mask, void *restorer);
 extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __real_vgPlain_synth_fault_perms(ThreadId tid, Addr a);

@@ -309,7 +309,6 @@ static void
 pre_deliver_signal(ThreadId tid, Int sig, Bool alt_stack)
 {
     (void)alt_stack;
-    tl_assert(rtm_threads[tid].tx.state == RTM_TX_NONE);
     rtm_sys_interrupted(&rtm_threads[tid], sig);
 }
 

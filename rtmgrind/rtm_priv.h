@@ -221,6 +221,7 @@ struct rtm_thread {
     UInt bitset;
     Bool woken, timed_out;
     ULong clock_at_wait;
+    ULong wait_end; /* when the wait times out; RTM_NEVER: never */
     Addr sleep_rem;    /* where nanosleep wants the rest, or 0 */
     Addr await_change; /* spin (host) until *futex differs: thread join */
 

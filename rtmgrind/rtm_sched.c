@@ -446,22 +446,23 @@ __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src)
     __real_vgPlain_nuke_all_threads_except(me, src);
 }
 
-/* The core sets up signal frames here, from the stack pointer it finds.  A
- * transaction must be rolled back before that.  The kernel's set of pending
- * signals is a superset of what will be delivered; with none pending, nothing
- * can be. */
+/* A handler is about to run: the transaction is rolled back before the core lays out the frame,
+ * whose contents and place come from the registers.  Signals that are blocked or ignored never
+ * come here. */
 void
-__wrap_vgPlain_poll_signals(ThreadId tid)
+__wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top, const void *info,
+                               const void *uc, void *handler, UInt flags, const void *mask,
+                               void *restorer)
 {
+    enum { REDZONE = 128 };
     struct rtm_thread *t = &rtm_threads[tid];
 
+    rtm_tx_settle(t);
     if (t->tx.state == RTM_TX_LIVE) {
-        ULong pending = 0;
-        rtm_raw_syscall(__NR_rt_sigpending, (HWord)&pending, 8, 0, 0);
-        if (!pending) {
-            return;
-        }
         rtm_tx_abort_parked(t, 0, RTM_C_SIGNAL, NULL);
+        if (!on_altstack) {
+            top = VG_(get_SP)(tid) - REDZONE;
+        }
     }
-    __real_vgPlain_poll_signals(tid);
+    __real_vgPlain_sigframe_create(tid, on_altstack, top, info, uc, handler, flags, mask, restorer);
 }

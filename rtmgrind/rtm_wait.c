@@ -36,10 +36,11 @@ block(enum rtm_wait kind, ULong wake_at)
 
     if (t->wait == RTM_W_NONE) {
         t->wait = kind;
-        t->wake_at = wake_at;
+        t->wait_end = wake_at;
         t->woken = t->timed_out = False;
         t->clock_at_wait = rtm_clock();
     }
+    t->wake_at = t->wait_end; /* again, when it only looked for signals */
     rtm_sched_leave_soon();
     return RTM_SYS_AGAIN;
 }
@@ -232,7 +233,7 @@ rtm_sys_interrupted(struct rtm_thread *t, Int sig)
     }
     if (sleep && t->sleep_rem) {
         const ULong now = rtm_clock();
-        const ULong ns = rtm_cycles_to_ns(t->wake_at > now ? t->wake_at - now : 0);
+        const ULong ns = rtm_cycles_to_ns(t->wait_end > now ? t->wait_end - now : 0);
         const struct vki_timespec rem = {ns / 1000000000ULL, ns % 1000000000ULL};
         VG_(memcpy)((void *)t->sleep_rem, &rem, sizeof rem);
     }
