@@ -426,15 +426,23 @@ rtm_sched_dying(void)
     rtm_sched_kick(0);
 }
 
-/* sched_yield: behind everybody who is runnable now. */
+/* sched_yield: behind everybody who is runnable now; not behind those who wait
+ * for a time to come. */
 void
 rtm_sched_yield(void)
 {
-    ULong next;
+    const ULong now = rtm_clock();
+    ULong next = RTM_NEVER, when;
+    Int i;
 
-    earliest(rtm_cur, &next);
-    if (next != RTM_NEVER && next >= rtm_clock()) {
-        rtm_clock_add(next - rtm_clock() + 1);
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        const struct rtm_thread *t = &rtm_threads[i];
+        if (t != rtm_cur && t->state != RTM_T_BLOCKED && candidate(t, &when) && when < next) {
+            next = when;
+        }
+    }
+    if (next != RTM_NEVER && next >= now) {
+        rtm_clock_add(next - now + 1);
     }
     rtm_sched_leave_soon();
 }
