@@ -33,3 +33,11 @@ $(OUT)/lib/libelision.so: $(OUT)/lib/$(ELISION_SONAME)
 $(OUT)/include/elision/elision.h: elision/elision.h
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+
+# The knobs' document comes from the same table as their parser.
+.PHONY: knobs-doc
+knobs-doc: $(OUT)/obj/elision/knobs_doc
+	$(Q)$< >docs/knobs.md
+
+$(OUT)/obj/elision/knobs_doc: $(OUT)/obj/elision/doc/knobs_doc.o $(OUT)/obj/elision/knobs.o
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^

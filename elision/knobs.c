@@ -84,7 +84,7 @@ is_choice(const char *choices, const char *value)
     for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
         at += *at == '|';
         if (strncmp(at, value, length) == 0 && (at[length] == '|' || at[length] == '\0')) {
-            return length > 0;
+            return length > 0 && strchr(value, '|') == NULL;
         }
     }
     return false;

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fallback lock: its word in every state, hand-over, watchers, the switch interval, fork. Where
+ * a test needs a waiter to be asleep, it waits for the lock's own count of sleeps.
+ */
+#define _GNU_SOURCE
+#include "fallback/lock.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/unit/tap.h"
+
+static struct elision_fallback lock;
+static _Atomic unsigned entered; /* bit per waiter that got in */
+static unsigned order[64];
+static _Atomic unsigned served;
+
+static int
+reset(void **unused)
+{
+    (void)unused;
+    memset(&lock, 0, sizeof(lock));
+    entered = 0;
+    served = 0;
+    elision_fallback_passes_ = 1;
+    elision_fallback_spins_ = 10;
+    return 0;
+}
+
+static void *
+acquire_and_release(void *arg)
+{
+    uint32_t id = (uint32_t)(uintptr_t)arg;
+
+    (void)elision_fallback_acquire_(&lock, id);
+    if (atomic_load(&lock.word) != id) {
+        abort();
+    }
+    order[atomic_fetch_add(&served, 1)] = id;
+    atomic_fetch_or(&entered, 1u << (id - 1));
+    elision_fallback_release_(&lock);
+    return NULL;
+}
+
+static void *
+watch(void *arg)
+{
+    (void)elision_fallback_watch_(&lock);
+    atomic_fetch_or(&entered, (unsigned)(uintptr_t)arg);
+    return NULL;
+}
+
+static void
+wait_for_sleepers(uint64_t n)
+{
+    while (atomic_load(&lock.parks) < n) {
+        sched_yield();
+    }
+}
+
+static pthread_t
+start(void *(*run)(void *), uintptr_t arg)
+{
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, run, (void *)arg), 0);
+    return thread;
+}
+
+static void
+word_states(void **unused)
+{
+    (void)unused;
+    assert_int_equal(lock.word, 0);
+    assert_true(elision_fallback_try_(&lock, 7));
+    assert_int_equal(lock.word, 7);
+    assert_false(elision_fallback_try_(&lock, 8));
+    assert_int_equal(lock.word, 7);
+    elision_fallback_release_(&lock);
+    assert_int_equal(lock.word, 0);
+    struct elision_fallback_wait wait = elision_fallback_acquire_(&lock, 9);
+    assert_int_equal(wait.parks, 0);
+    assert_false(wait.handed);
+    elision_fallback_release_(&lock);
+    assert_int_equal(lock.attention, 0);
+    assert_null(lock.head);
+}
+
+static void
+watching_a_free_lock_returns(void **unused)
+{
+    (void)unused;
+    assert_int_equal(elision_fallback_watch_(&lock).parks, 0);
+    assert_null(lock.head);
+}
+
+static void
+one_waiter_is_woken(void **unused)
+{
+    (void)unused;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(1);
+    assert_int_equal(lock.word, 99);
+    assert_int_equal(lock.attention, 1);
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+    assert_int_equal(lock.word, 0);
+    assert_int_equal(lock.attention, 0);
+    assert_int_equal(lock.handovers, 0);
+}
+
+/* With no losses allowed the word goes from id to id in the order of arrival and is never free. */
+static void
+strict_hand_over_is_first_in_first_out(void **unused)
+{
+    pthread_t threads[8];
+
+    (void)unused;
+    elision_fallback_passes_ = 0;
+    assert_true(elision_fallback_try_(&lock, 99));
+    for (uintptr_t i = 0; i < 8; i++) {
+        threads[i] = start(acquire_and_release, i + 1);
+        wait_for_sleepers(i + 1);
+    }
+    elision_fallback_release_(&lock);
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(order[i], i + 1);
+    }
+    assert_int_equal(lock.handovers, 8);
+    assert_int_equal(lock.word, 0);
+}
+
+/* A barging thread that never stops taking the lock cannot keep a waiter out: the waiter loses at
+ * most `passes` times once it is the head. */
+static void
+barging_is_bounded(void **unused)
+{
+    (void)unused;
+    for (uint32_t passes = 0; passes <= 3; passes++) {
+        reset(NULL);
+        elision_fallback_passes_ = passes;
+        assert_true(elision_fallback_try_(&lock, 99));
+        pthread_t thread = start(acquire_and_release, 1);
+        wait_for_sleepers(1);
+        unsigned attentive = 0;
+        while (atomic_load(&entered) == 0) {
+            attentive += atomic_load(&lock.attention) != 0;
+            elision_fallback_release_(&lock);
+            (void)elision_fallback_acquire_(&lock, 99);
+        }
+        assert_true(attentive <= passes + 1);
+        elision_fallback_release_(&lock);
+        pthread_join(thread, NULL);
+    }
+}
+
+static void
+watchers_do_not_write_the_word(void **unused)
+{
+    pthread_t threads[20];
+
+    (void)unused;
+    assert_true(elision_fallback_try_(&lock, 99));
+    for (unsigned i = 0; i < 20; i++) {
+        threads[i] = start(watch, 1u << i);
+        wait_for_sleepers(i + 1);
+        assert_int_equal(lock.word, 99);
+    }
+    /* One release wakes all of them, more than fit one round. */
+    elision_fallback_release_(&lock);
+    for (int i = 0; i < 20; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(entered, (1u << 20) - 1);
+    assert_int_equal(lock.word, 0);
+    assert_null(lock.head);
+}
+
+static void
+watchers_and_lockers_mixed(void **unused)
+{
+    pthread_t threads[9];
+
+    (void)unused;
+    assert_true(elision_fallback_try_(&lock, 99));
+    for (uintptr_t i = 0; i < 9; i++) {
+        threads[i] = i % 3 == 0 ? start(acquire_and_release, i + 1) : start(watch, 1u << i);
+        wait_for_sleepers(i + 1);
+    }
+    elision_fallback_release_(&lock);
+    for (int i = 0; i < 9; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(entered, (1u << 9) - 1);
+    assert_int_equal(lock.word, 0);
+    assert_null(lock.head);
+}
+
+static void
+switch_interval_asks_for_hand_over(void **unused)
+{
+    (void)unused;
+    elision_fallback_passes_ = 1000000;
+    lock.interval = 1000000;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    while (atomic_load(&lock.handover) == 0) {
+        sched_yield();
+    }
+    elision_fallback_release_(&lock);
+    /* It was handed over, so it is not free now, or has been used and released since. */
+    assert_int_equal(lock.handovers, 1);
+    pthread_join(thread, NULL);
+    assert_int_equal(lock.handover, 0);
+}
+
+static double
+cpu_seconds(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_THREAD, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+           + 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static double parked_cpu;
+
+static void *
+acquire_measured(void *arg)
+{
+    double before = cpu_seconds();
+
+    acquire_and_release(arg);
+    parked_cpu = cpu_seconds() - before;
+    return NULL;
+}
+
+/* Sleeping is no busy loop: a waiter wakes up once, for its release. */
+static void
+a_parked_waiter_sleeps_once(void **unused)
+{
+    (void)unused;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_measured, 1);
+    wait_for_sleepers(1);
+    for (int i = 0; i < 2000; i++) {
+        sched_yield();
+    }
+    assert_int_equal(lock.parks, 1);
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+    assert_int_equal(lock.parks, 1);
+    print_message("# the waiter used %.6f s of CPU time\n", parked_cpu);
+}
+
+/* A child has the word as it was, and none of the waiters. */
+static void
+fork_drops_the_queue(void **unused)
+{
+    (void)unused;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(1);
+    pid_t child = fork();
+    if (child == 0) {
+        elision_fallback_forked_();
+        elision_fallback_release_(&lock);
+        bool good = lock.word == 0 && lock.head == NULL && lock.attention == 0;
+        (void)elision_fallback_acquire_(&lock, 5);
+        good = good && lock.word == 5;
+        elision_fallback_release_(&lock);
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+}
+
+/* --- Without membarrier -------------------------------------------------------------------------*/
+
+static long shared;
+
+static void *
+add_many(void *arg)
+{
+    for (int i = 0; i < 20000; i++) {
+        (void)elision_fallback_acquire_(&lock, (uint32_t)(uintptr_t)arg);
+        shared++;
+        elision_fallback_release_(&lock);
+    }
+    return NULL;
+}
+
+static void
+counts_exactly(bool asymmetric)
+{
+    pthread_t threads[4];
+    bool before = elision_park_asymmetric_;
+
+    shared = 0;
+    elision_park_asymmetric_ = asymmetric && before;
+    for (uintptr_t i = 0; i < 4; i++) {
+        threads[i] = start(add_many, i + 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    elision_park_asymmetric_ = before;
+    assert_int_equal(shared, 80000);
+    assert_int_equal(lock.word, 0);
+    assert_null(lock.head);
+}
+
+static void
+exact_with_unequal_fences(void **unused)
+{
+    (void)unused;
+    if (!elision_park_asymmetric_) {
+        print_message("# skipped: membarrier is not available here\n");
+        skip();
+    }
+    counts_exactly(true);
+}
+
+static void
+exact_with_equal_fences(void **unused)
+{
+    (void)unused;
+    counts_exactly(false);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, reset)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(word_states),
+        TEST(watching_a_free_lock_returns),
+        TEST(one_waiter_is_woken),
+        TEST(strict_hand_over_is_first_in_first_out),
+        TEST(barging_is_bounded),
+        TEST(watchers_do_not_write_the_word),
+        TEST(watchers_and_lockers_mixed),
+        TEST(switch_interval_asks_for_hand_over),
+        TEST(a_parked_waiter_sleeps_once),
+        TEST(fork_drops_the_queue),
+        TEST(exact_with_unequal_fences),
+        TEST(exact_with_equal_fences),
+    };
+
+    elision_park_init_();
+    return RUN_TAP(tests, NULL, NULL);
+}
