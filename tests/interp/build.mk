@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+#
+# Tests of the patched interpreter, and the extension some of them load.
+
+INTERP_TESTS = tests/interp
+INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
+
+TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh cpython.sh)
+
+$(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh: $(INTERP_MODULE)
+
+$(INTERP_MODULE): $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) -fPIC -shared -Wl,-z,now \
+	    -I$$($(OUT)/python/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+	    -o $@ $<
