@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Threads and waits in virtual time: durations and orders are exact, whatever the host does.
+ */
+
+#include "rtmgrind/tests/litmus.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    THREADS = 8,
+    MS = 3000000,     /* cycles */
+    OVERHEAD = 100000 /* cycles for the calls around a wait: far below MS */
+};
+
+static struct {
+    _Alignas(LINE) atomic_int turn;
+    int order[THREADS];
+    pthread_mutex_t mutex;
+    pthread_cond_t cond, all;
+    pthread_barrier_t barrier;
+    sem_t sem;
+    int count;
+    uint64_t at[THREADS];
+} s = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+       .cond = PTHREAD_COND_INITIALIZER,
+       .all = PTHREAD_COND_INITIALIZER};
+
+static void
+run(int n, void *(*body)(void *))
+{
+    pthread_t t[THREADS];
+    intptr_t i;
+
+    s.count = 0;
+    atomic_store(&s.turn, 0);
+    memset(s.order, 0, sizeof s.order);
+    for (i = 0; i < n; i++) {
+        assert_int_equal(pthread_create(&t[i], NULL, body, (void *)i), 0);
+    }
+    for (i = 0; i < n; i++) {
+        assert_int_equal(pthread_join(t[i], NULL), 0);
+    }
+}
+
+static void
+note(int who)
+{
+    s.order[atomic_fetch_add(&s.turn, 1)] = who;
+}
+
+static void
+sleep_ms(int ms)
+{
+    const struct timespec ts = {ms / 1000, (long)ms % 1000 * 1000000};
+
+    assert_int_equal(nanosleep(&ts, NULL), 0);
+}
+
+static struct timespec
+in_ms(clockid_t clock, long ms)
+{
+    struct timespec ts;
+
+    clock_gettime(clock, &ts);
+    ts.tv_nsec += ms * 1000000;
+    ts.tv_sec += ts.tv_nsec / 1000000000;
+    ts.tv_nsec %= 1000000000;
+    return ts;
+}
+
+#define LASTED(start, cycles)                                                                      \
+    do {                                                                                           \
+        const uint64_t lasted_ = now() - (start);                                                  \
+        assert_in_range(lasted_, (uint64_t)(cycles), (uint64_t)(cycles) + OVERHEAD);               \
+    } while (0)
+
+/* ------------------------------------------------------------------ */
+/* Clocks and sleeping                                                 */
+
+static void
+sleep_lasts_its_time(void **state)
+{
+    const uint64_t start = now();
+
+    (void)state;
+    sleep_ms(7);
+    LASTED(start, 7 * MS);
+}
+
+static void
+hour_long_sleep_is_over_at_once(void **state)
+{
+    const uint64_t start = now();
+
+    (void)state;
+    sleep_ms(3600 * 1000);
+    LASTED(start, 3600ULL * 1000 * MS);
+}
+
+static void
+absolute_sleep(void **state)
+{
+    const struct timespec end = in_ms(CLOCK_MONOTONIC, 5);
+    const uint64_t start = now();
+
+    (void)state;
+    assert_int_equal(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL), 0);
+    assert_in_range(now() - start, 5 * MS - OVERHEAD, 5 * MS + OVERHEAD);
+}
+
+static void
+clocks_agree(void **state)
+{
+    struct timespec a, b;
+    uint64_t ns, start;
+
+    (void)state;
+    start = now();
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    sleep_ms(10);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    ns = (uint64_t)(b.tv_sec - a.tv_sec) * 1000000000 + (uint64_t)(b.tv_nsec - a.tv_nsec);
+    assert_in_range(now() - start, ns * 3, ns * 3 + OVERHEAD); /* 3 GHz */
+}
+
+static void
+cpu_time_does_not_count_sleep(void **state)
+{
+    struct timespec a, b;
+
+    (void)state;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+    sleep_ms(500);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+    assert_int_equal(b.tv_sec - a.tv_sec, b.tv_nsec < a.tv_nsec ? 1 : 0);
+    assert_true((b.tv_nsec - a.tv_nsec + 1000000000) % 1000000000 < 1000000);
+}
+
+static void *
+sleeper(void *p)
+{
+    static const int ms[] = {40, 10, 30, 20};
+
+    sleep_ms(ms[(intptr_t)p]);
+    note((int)(intptr_t)p);
+    return NULL;
+}
+
+static void
+sleeps_end_in_order(void **state)
+{
+    const int wanted[] = {1, 3, 2, 0};
+    const uint64_t start = now();
+
+    (void)state;
+    run(4, sleeper);
+    assert_memory_equal(s.order, wanted, sizeof wanted);
+    LASTED(start, 40 * MS);
+}
+
+/* ------------------------------------------------------------------ */
+/* Cores                                                               */
+
+static void *
+work(void *p)
+{
+    long n = 2000000;
+
+    (void)p;
+    __asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(n) : : "cc");
+    return NULL;
+}
+
+static uint64_t
+work_on(int n)
+{
+    const uint64_t start = now();
+
+    run(n, work);
+    return now() - start;
+}
+
+static void
+many_threads_take_the_time_of_one(void **state)
+{
+    const uint64_t one = work_on(1), eight = work_on(8);
+
+    (void)state;
+    assert_true(one >= 4000000);
+    assert_in_range(eight, one, one + one / 10);
+}
+
+static void *
+work_and_note(void *p)
+{
+    work(p);
+    s.at[(intptr_t)p] = now();
+    return NULL;
+}
+
+/* Nobody runs ahead: equal work ends at nearly equal times. */
+static void
+equal_work_ends_together(void **state)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    int i;
+
+    (void)state;
+    run(THREADS, work_and_note);
+    for (i = 0; i < THREADS; i++) {
+        least = s.at[i] < least ? s.at[i] : least;
+        most = s.at[i] > most ? s.at[i] : most;
+    }
+    assert_true(most - least < 4000000 / 10);
+}
+
+static void *
+spin_until_turn(void *p)
+{
+    const int me = (int)(intptr_t)p;
+    int i;
+
+    for (i = 0; i < 50; i++) {
+        while (atomic_load(&s.turn) % 4 != me) {
+        }
+        atomic_fetch_add(&s.turn, 1);
+    }
+    return NULL;
+}
+
+static void
+spinning_threads_make_progress(void **state)
+{
+    (void)state;
+    run(4, spin_until_turn);
+    assert_int_equal(atomic_load(&s.turn), 200);
+}
+
+static void *
+yield_until_turn(void *p)
+{
+    const int me = (int)(intptr_t)p;
+    int i;
+
+    for (i = 0; i < 50; i++) {
+        while (atomic_load(&s.turn) % 4 != me) {
+            sched_yield();
+        }
+        atomic_fetch_add(&s.turn, 1);
+    }
+    return NULL;
+}
+
+static void
+yielding_threads_make_progress(void **state)
+{
+    (void)state;
+    run(4, yield_until_turn);
+    assert_int_equal(atomic_load(&s.turn), 200);
+}
+
+static void *
+nothing(void *p)
+{
+    return p;
+}
+
+static void
+thousand_threads_come_and_go(void **state)
+{
+    int i;
+
+    (void)state;
+    for (i = 0; i < 1000 / THREADS; i++) {
+        run(THREADS, nothing);
+    }
+}
+
+static void *
+count_down(void *p)
+{
+    const intptr_t n = (intptr_t)p;
+    pthread_t t;
+
+    if (n > 0 && pthread_create(&t, NULL, count_down, (void *)(n - 1)) == 0) {
+        pthread_join(t, NULL);
+    }
+    return NULL;
+}
+
+static void
+threads_make_threads(void **state)
+{
+    pthread_t t;
+
+    (void)state;
+    assert_int_equal(pthread_create(&t, NULL, count_down, (void *)20), 0);
+    assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+static void *
+detached(void *p)
+{
+    sem_post(p);
+    return NULL;
+}
+
+static void
+detached_thread(void **state)
+{
+    pthread_t t;
+
+    (void)state;
+    sem_init(&s.sem, 0, 0);
+    assert_int_equal(pthread_create(&t, NULL, detached, &s.sem), 0);
+    assert_int_equal(pthread_detach(t), 0);
+    assert_int_equal(sem_wait(&s.sem), 0);
+}
+
+/* ------------------------------------------------------------------ */
+/* Locks                                                               */
+
+static void *
+add_under_mutex(void *p)
+{
+    int i;
+
+    (void)p;
+    for (i = 0; i < 300; i++) {
+        pthread_mutex_lock(&s.mutex);
+        s.count++;
+        pthread_mutex_unlock(&s.mutex);
+    }
+    return NULL;
+}
+
+static void
+mutex_excludes(void **state)
+{
+    (void)state;
+    run(THREADS, add_under_mutex);
+    assert_int_equal(s.count, THREADS * 300);
+}
+
+static void *
+sleep_under_mutex(void *p)
+{
+    (void)p;
+    pthread_mutex_lock(&s.mutex);
+    sleep_ms(5);
+    pthread_mutex_unlock(&s.mutex);
+    return NULL;
+}
+
+static void
+mutex_serialises_in_virtual_time(void **state)
+{
+    const uint64_t start = now();
+
+    (void)state;
+    run(4, sleep_under_mutex);
+    LASTED(start, 20 * MS);
+}
+
+static void *
+ping_pong(void *p)
+{
+    const int me = (int)(intptr_t)p;
+    int i;
+
+    pthread_mutex_lock(&s.mutex);
+    for (i = 0; i < 100; i++) {
+        while (s.count % 2 != me) {
+            pthread_cond_wait(&s.cond, &s.mutex);
+        }
+        s.count++;
+        pthread_cond_signal(&s.cond);
+    }
+    pthread_mutex_unlock(&s.mutex);
+    return NULL;
+}
+
+static void
+condition_variable(void **state)
+{
+    (void)state;
+    run(2, ping_pong);
+    assert_int_equal(s.count, 200);
+}
+
+static void *
+wait_for_broadcast(void *p)
+{
+    pthread_mutex_lock(&s.mutex);
+    if ((intptr_t)p == THREADS - 1) {
+        pthread_mutex_unlock(&s.mutex);
+        sleep_ms(10);
+        pthread_mutex_lock(&s.mutex);
+        s.count = 1;
+        pthread_cond_broadcast(&s.all);
+    }
+    while (s.count == 0) {
+        pthread_cond_wait(&s.all, &s.mutex);
+    }
+    pthread_mutex_unlock(&s.mutex);
+    return NULL;
+}
+
+static void
+broadcast_wakes_all(void **state)
+{
+    const uint64_t start = now();
+
+    (void)state;
+    run(THREADS, wait_for_broadcast);
+    LASTED(start, 10 * MS);
+}
+
+static void *
+meet(void *p)
+{
+    const int me = (int)(intptr_t)p;
+
+    sleep_ms(me);
+    pthread_barrier_wait(&s.barrier);
+    s.at[me] = now();
+    return NULL;
+}
+
+static void
+barrier_waits_for_the_last(void **state)
+{
+    const uint64_t start = now();
+    int i;
+
+    (void)state;
+    pthread_barrier_init(&s.barrier, NULL, THREADS);
+    run(THREADS, meet);
+    for (i = 0; i < THREADS; i++) {
+        assert_in_range(s.at[i], start + (THREADS - 1) * MS,
+                        start + (THREADS - 1) * MS + 2 * OVERHEAD);
+    }
+}
+
+static void *
+take_semaphore(void *p)
+{
+    sem_wait(&s.sem);
+    sleep_ms(10);
+    note((int)(intptr_t)p);
+    sem_post(&s.sem);
+    return NULL;
+}
+
+/* Two at a time: six take three times as long as one. */
+static void
+semaphore_admits_two(void **state)
+{
+    const uint64_t start = now();
+
+    (void)state;
+    sem_init(&s.sem, 0, 2);
+    run(6, take_semaphore);
+    LASTED(start, 30 * MS);
+}
+
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+
+static void *
+read_side(void *p)
+{
+    (void)p;
+    pthread_rwlock_rdlock(&rwlock);
+    sleep_ms(10);
+    pthread_rwlock_unlock(&rwlock);
+    return NULL;
+}
+
+static void
+readers_share(void **state)
+{
+    const uint64_t start = now();
+
+    (void)state;
+    run(THREADS, read_side);
+    LASTED(start, 10 * MS);
+}
+
+/* ------------------------------------------------------------------ */
+/* Waits with an end                                                   */
+
+static void
+condition_times_out(void **state)
+{
+    const struct timespec end = in_ms(CLOCK_REALTIME, 15);
+    const uint64_t start = now();
+
+    (void)state;
+    pthread_mutex_lock(&s.mutex);
+    assert_int_equal(pthread_cond_timedwait(&s.cond, &s.mutex, &end), ETIMEDOUT);
+    pthread_mutex_unlock(&s.mutex);
+    assert_in_range(now() - start, 15 * MS - OVERHEAD, 15 * MS + OVERHEAD);
+}
+
+static void
+semaphore_times_out(void **state)
+{
+    const struct timespec end = in_ms(CLOCK_REALTIME, 15);
+    const uint64_t start = now();
+
+    (void)state;
+    sem_init(&s.sem, 0, 0);
+    assert_int_equal(sem_timedwait(&s.sem, &end), -1);
+    assert_int_equal(errno, ETIMEDOUT);
+    assert_in_range(now() - start, 15 * MS - OVERHEAD, 15 * MS + OVERHEAD);
+}
+
+static void *
+hold_long(void *p)
+{
+    (void)p;
+    pthread_mutex_lock(&s.mutex);
+    sleep_ms(50);
+    pthread_mutex_unlock(&s.mutex);
+    return NULL;
+}
+
+static void
+mutex_times_out(void **state)
+{
+    struct timespec end;
+    pthread_t t;
+
+    (void)state;
+    assert_int_equal(pthread_create(&t, NULL, hold_long, NULL), 0);
+    sleep_ms(10);
+    end = in_ms(CLOCK_REALTIME, 10);
+    assert_int_equal(pthread_mutex_timedlock(&s.mutex, &end), ETIMEDOUT);
+    end = in_ms(CLOCK_REALTIME, 100);
+    assert_int_equal(pthread_mutex_timedlock(&s.mutex, &end), 0);
+    pthread_mutex_unlock(&s.mutex);
+    assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+static void
+join_times_out(void **state)
+{
+    struct timespec end;
+    pthread_t t;
+
+    (void)state;
+    assert_int_equal(pthread_create(&t, NULL, hold_long, NULL), 0);
+    end = in_ms(CLOCK_REALTIME, 10);
+    assert_int_equal(pthread_timedjoin_np(t, NULL, &end), ETIMEDOUT);
+    assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sleep_lasts_its_time),
+        cmocka_unit_test(hour_long_sleep_is_over_at_once),
+        cmocka_unit_test(absolute_sleep),
+        cmocka_unit_test(clocks_agree),
+        cmocka_unit_test(cpu_time_does_not_count_sleep),
+        cmocka_unit_test(sleeps_end_in_order),
+        cmocka_unit_test(many_threads_take_the_time_of_one),
+        cmocka_unit_test(equal_work_ends_together),
+        cmocka_unit_test(spinning_threads_make_progress),
+        cmocka_unit_test(yielding_threads_make_progress),
+        cmocka_unit_test(thousand_threads_come_and_go),
+        cmocka_unit_test(threads_make_threads),
+        cmocka_unit_test(detached_thread),
+        cmocka_unit_test(mutex_excludes),
+        cmocka_unit_test(mutex_serialises_in_virtual_time),
+        cmocka_unit_test(condition_variable),
+        cmocka_unit_test(broadcast_wakes_all),
+        cmocka_unit_test(barrier_waits_for_the_last),
+        cmocka_unit_test(semaphore_admits_two),
+        cmocka_unit_test(readers_share),
+        cmocka_unit_test(condition_times_out),
+        cmocka_unit_test(semaphore_times_out),
+        cmocka_unit_test(mutex_times_out),
+        cmocka_unit_test(join_times_out),
+    };
+
+    return LITMUS_MAIN(tests);
+}
