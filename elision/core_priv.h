@@ -71,7 +71,8 @@ struct elision_site_state {
 
 /* A section the fast paths do not handle. */
 struct elision_section {
-    struct elision_fallback *lock;
+    struct elision_fallback *lock;   /* NULL until it is entered */
+    struct elision_fallback *wanted; /* the lock that is being entered */
     struct elision_site_state *state;
     enum elision_path path;
     bool joined;     /* part of an outer section's transaction */

@@ -22,6 +22,9 @@
  * A section is kept by one of two fast records (inside, holding) or, when it is nested, timed
  * or holds the auxiliary lock, in sections[]. All of that is written inside the transaction and so
  * undone with it; counters are written after commit or abort only.
+ *
+ * A signal may interrupt any of this, and its handler may enter sections of other locks. So a
+ * record in sections[] is reserved (depth) before it is filled, and a handler finds it taken.
  */
 #include "elision/core_priv.h"
 
@@ -121,11 +124,57 @@ release_aux(struct elision_section *section)
     }
 }
 
+/* Reserve the next record in sections[] and set it up for lock, which is yet to be entered. */
+static struct elision_section *
+new_section(struct elision_thread *self, struct elision_fallback *lock,
+            struct elision_site_state *state)
+{
+    struct elision_section *section = &self->sections[self->depth];
+
+    section->lock = NULL;
+    /* Where a signal's handler looks: first the place is taken, then it is filled. */
+    atomic_signal_fence(memory_order_seq_cst);
+    self->inside = ELISION_INSIDE;
+    self->depth++;
+    atomic_signal_fence(memory_order_seq_cst);
+    section->wanted = lock;
+    section->state = state;
+    section->joined = false;
+    section->on_credit = false;
+    section->aux = NULL;
+    section->waited = 0;
+    section->attempt = (struct elision_policy_attempt){0};
+    return section;
+}
+
+/* Take section out of sections[], wherever it is. */
+static void
+remove_section(struct elision_thread *self, struct elision_section *section)
+{
+    size_t after = (size_t)(&self->sections[self->depth] - (section + 1));
+
+    for (size_t i = 0; i < after; i++) {
+        section[i] = section[i + 1];
+    }
+    self->depth--;
+    self->inside = self->depth != 0 ? ELISION_INSIDE : 0;
+}
+
+/* The section is not entered after all. */
+static enum elision_path
+give_way(struct elision_thread *self, struct elision_section *section)
+{
+    release_aux(section);
+    elision_count_(&section->state->count.busy, 1);
+    remove_section(self, section);
+    return ELISION_BUSY;
+}
+
 /* The policy's or the caller's choice is the lock. */
 static enum elision_path
 take_lock(struct elision_thread *self, struct elision_section *section, enum how how)
 {
-    struct elision_fallback *lock = section->lock;
+    struct elision_fallback *lock = section->wanted;
     struct elision_site_state *state = section->state;
 
     if (how == HOW_SPECULATIVE) {
@@ -133,9 +182,7 @@ take_lock(struct elision_thread *self, struct elision_section *section, enum how
     }
     if (how == HOW_SPECULATIVE || !elision_fallback_try_(lock, self->id)) {
         if (how != HOW_ENTER) {
-            release_aux(section);
-            elision_count_(&state->count.busy, 1);
-            return ELISION_BUSY;
+            return give_way(self, section);
         }
         uint64_t before = elision_cycles_();
         struct elision_fallback_wait wait = elision_fallback_acquire_(lock, self->id);
@@ -149,10 +196,9 @@ take_lock(struct elision_thread *self, struct elision_section *section, enum how
         ELISION_TRACE_FALLBACK(name_of(self, state), section->attempt.total);
     }
     section->path = ELISION_LOCKED;
+    section->lock = lock;
     section->began = elision_cycles_();
     self->ticks = 0;
-    self->depth++;
-    self->inside = ELISION_INSIDE;
     return ELISION_LOCKED;
 }
 
@@ -161,7 +207,7 @@ static bool
 prepare(struct elision_thread *self, struct elision_section *section,
         const struct elision_policy_decision *decision, enum how how)
 {
-    struct elision_fallback *lock = section->lock;
+    struct elision_fallback *lock = section->wanted;
     uint64_t before = 0;
     struct elision_fallback_wait wait = {0, false};
 
@@ -223,43 +269,23 @@ pursue(struct elision_thread *self, struct elision_section *section,
     while (decision.action == ELISION_ACTION_SPECULATE) {
         ELISION_STEP("enter: prepare");
         if (!prepare(self, section, &decision, how)) {
-            release_aux(section);
-            elision_count_(&section->state->count.busy, 1);
-            return ELISION_BUSY;
+            return give_way(self, section);
         }
         section->began = elision_cycles_();
         uint32_t status = elision_tx_begin_();
         if (status == ELISION_TX_STARTED) {
-            subscribe_tx(section->lock);
+            subscribe_tx(section->wanted);
             ELISION_STEP("enter: subscribed");
             section->path = ELISION_SPECULATIVE;
+            section->lock = section->wanted;
             self->transacting = true;
             self->ticks = 0;
-            self->depth++;
-            self->inside = ELISION_INSIDE;
             ELISION_STEP("enter: entered");
             return ELISION_SPECULATIVE;
         }
         decision = aborted(self, section, status, elision_cycles_() - section->began);
     }
     return take_lock(self, section, how);
-}
-
-/* The next free record in sections[], set up for lock. */
-static struct elision_section *
-new_section(struct elision_thread *self, struct elision_fallback *lock,
-            struct elision_site_state *state)
-{
-    struct elision_section *section = &self->sections[self->depth];
-
-    section->lock = lock;
-    section->state = state;
-    section->joined = false;
-    section->on_credit = false;
-    section->aux = NULL;
-    section->waited = 0;
-    section->attempt = (struct elision_policy_attempt){0};
-    return section;
 }
 
 /* Set the credit of a site and add n to its commits, so that a reader sees both or neither [E.V]. */
@@ -363,8 +389,8 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
     subscribe_tx(lock);
     struct elision_section *section = new_section(self, lock, state);
     section->joined = true;
+    section->lock = lock;
     section->path = ELISION_SPECULATIVE;
-    self->depth++;
     *path = ELISION_SPECULATIVE;
     return true;
 }
@@ -472,19 +498,6 @@ elision_enter_speculative(elision_lock_t *lock, elision_site_t *site)
 }
 
 /* --- Leaving -----------------------------------------------------------------------------------*/
-
-/* Take section out of sections[], wherever it is. */
-static void
-remove_section(struct elision_thread *self, struct elision_section *section)
-{
-    size_t after = (size_t)(&self->sections[self->depth] - (section + 1));
-
-    for (size_t i = 0; i < after; i++) {
-        section[i] = section[i + 1];
-    }
-    self->depth--;
-    self->inside = self->depth != 0 ? ELISION_INSIDE : 0;
-}
 
 /* Leave the section whose begin opened the transaction, while another has joined it: the
  * transaction goes on and is that one's now, with all that is to be settled after its commit.
