@@ -48,6 +48,37 @@ self(void)
     return fresh;
 }
 
+/* A thread that ended has its clear_child_tid word cleared by the kernel, somewhat later in host
+ * time. In virtual time that is at once, so who runs next waits for it: whether a join finds the
+ * word cleared must not depend on the host. */
+static struct {
+    const volatile UInt *word;
+    Int lwp;
+} departing;
+
+static void
+note_departure(const struct rtm_thread *t)
+{
+    if (t->clear_child_tid
+        && VG_(am_is_valid_for_client)(t->clear_child_tid, sizeof(UInt), VKI_PROT_READ)) {
+        departing.word = (const volatile UInt *)t->clear_child_tid;
+        departing.lwp = t->lwp;
+    }
+}
+
+static void
+await_departure(void)
+{
+    if (!departing.word) {
+        return;
+    }
+    while (*departing.word != 0
+           && rtm_raw_syscall(__NR_tgkill, VG_(getpid)(), departing.lwp, 0, 0) == 0) {
+        rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
+    }
+    departing.word = NULL;
+}
+
 static const HChar *
 lock_name(void)
 {
@@ -62,6 +93,7 @@ lock_create(void)
     Int i;
 
     rtm_reset_guard();
+    departing.word = NULL;
     if (!created) {
         created = True;
         return (struct sched_lock *)&rtm_sched;
@@ -197,6 +229,7 @@ lock_acquire(struct sched_lock *p)
     rtm_n_switches++;
     owner_lwp = me->lwp;
     rtm_unlock_guard();
+    await_departure();
     rtm_fault_install();
 }
 
@@ -205,6 +238,7 @@ static void
 settle_state(struct rtm_thread *t)
 {
     if (t->exiting) {
+        note_departure(t);
         rtm_leave_core(t);
         t->state = RTM_T_FREE;
         t->lwp = 0;

@@ -223,7 +223,6 @@ struct rtm_thread {
     ULong clock_at_wait;
     ULong wait_end; /* when the wait times out; RTM_NEVER: never */
     Addr sleep_rem;    /* where nanosleep wants the rest, or 0 */
-    Addr await_change; /* spin (host) until *futex differs: thread join */
 
     /* real system call */
     Int sysno;

@@ -371,13 +371,11 @@ rtm_sched_thread_exit(ThreadId tid)
     if (!t->clear_child_tid) {
         return;
     }
-    /* The kernel clears this word once the thread is really gone, and no
-       emulated wake announces it: wake who waits for it now, in virtual
-       time, and let it wait, in host time, for the word. */
+    /* The kernel clears this word and wakes who waits for it once the thread is really gone.  The
+       next thread that runs waits for that (rtm_biglock.c); here is the wake, in virtual time. */
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *w = &rtm_threads[i];
         if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX && w->futex == t->clear_child_tid) {
-            w->await_change = w->futex;
             rtm_sched_wake(w, rtm_clock() + rtm_opt.cost_wake);
         }
     }

@@ -95,19 +95,7 @@ is_shared(Addr a, Int op)
         return False;
     }
     seg = VG_(am_find_nsegment)(a);
-    return seg && (seg->kind == SkFileC || seg->kind == SkShmC) && !rtm_cur->await_change;
-}
-
-/* The word will change for certain, by the kernel's hand: wait for that. */
-static void
-await_change(struct rtm_thread *t, UInt expected)
-{
-    const volatile UInt *word = (const volatile UInt *)t->await_change;
-
-    while (*word == expected) {
-        rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
-    }
-    t->await_change = 0;
+    return seg && (seg->kind == SkFileC || seg->kind == SkShmC);
 }
 
 static HWord
@@ -119,9 +107,6 @@ futex_wait(VexGuestAMD64State *gs, Addr a, Int op, UInt bitset)
     const Bool absolute = (op & FUTEX_CMD) == CMD_WAIT_BITSET;
     ULong end = RTM_NEVER;
 
-    if (t->await_change) {
-        await_change(t, expected);
-    }
     if (t->wait == RTM_W_FUTEX && t->woken) {
         return wait_ended(gs, 0);
     }

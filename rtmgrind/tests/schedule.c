@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Something to schedule and to report, for time.sh and report.sh:
+ *
+ *   counter THREADS N    each thread adds 1 to shared_counter N times, in transactions
+ *   private THREADS N    the same, each to a line of its own
+ *   neighbours           two threads fight over different words of one line, on the heap
+ *   causes               one transaction of each kind of end, labelled
+ *   requests             transactions before a reset, one behind it, and a dump
+ *   pipe                 one thread waits for another process while the other computes
+ */
+
+#include "rtmgrind/tests/litmus.h"
+#include "rtmgrind/rtmgrind.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST = 32 };
+
+struct line shared_counter;
+static struct line own[MOST];
+static _Alignas(LINE) volatile int lock_word;
+static int n_adds, shared;
+
+static void
+lock(void)
+{
+    while (__atomic_exchange_n(&lock_word, 1, __ATOMIC_ACQUIRE)) {
+        while (lock_word) {
+            __asm__ volatile("pause");
+        }
+    }
+}
+
+/* An elided lock as short as can be. */
+static __attribute__((noinline)) void
+add_one(volatile uint64_t *p)
+{
+    int tries;
+
+    for (tries = 0; tries < 5; tries++) {
+        while (lock_word) {
+            __asm__ volatile("pause");
+        }
+        if (tx_begin() == STARTED) {
+            if (lock_word) {
+                TX_ABORT(0xFF);
+            }
+            *p = *p + 1;
+            tx_end();
+            return;
+        }
+    }
+    lock();
+    *p = *p + 1;
+    __atomic_store_n(&lock_word, 0, __ATOMIC_RELEASE);
+}
+
+static void *
+add_many(void *p)
+{
+    volatile uint64_t *to = shared ? &shared_counter.word[0] : &own[(intptr_t)p].word[0];
+    int i;
+
+    for (i = 0; i < n_adds; i++) {
+        add_one(to);
+    }
+    return NULL;
+}
+
+static int
+add_on(int threads)
+{
+    pthread_t t[MOST];
+    uint64_t sum = shared_counter.word[0];
+    intptr_t i;
+
+    for (i = 0; i < threads; i++) {
+        pthread_create(&t[i], NULL, add_many, (void *)i);
+    }
+    for (i = 0; i < threads; i++) {
+        pthread_join(t[i], NULL);
+    }
+    sum = shared_counter.word[0];
+    for (i = 0; i < threads; i++) {
+        sum += own[i].word[0];
+    }
+    printf("%llu\n", (unsigned long long)sum);
+    return sum == (uint64_t)threads * (uint64_t)n_adds ? 0 : 1;
+}
+
+/* ------------------------------------------------------------------ */
+
+static void
+write_first(void *p)
+{
+    ((volatile uint64_t *)p)[0] = 1;
+}
+
+static void
+write_last(void *p)
+{
+    ((volatile uint64_t *)p)[7] = 1;
+}
+
+static __attribute__((noinline)) void *
+make_block(void)
+{
+    return aligned_alloc(LINE, LINE);
+}
+
+static int
+neighbours(void)
+{
+    struct duel d = {.touch = write_first, .disturb = write_last, .arg = make_block()};
+
+    duel_run(&d);
+    printf("%#x\n", d.victim);
+    return 0;
+}
+
+static __attribute__((noinline)) void
+asks_for_cpuid(void)
+{
+    unsigned a = 0, b, c = 0, d;
+
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+}
+
+static int
+causes(void)
+{
+    static char big[64 * 4096];
+    int i;
+
+    RTMGRIND_LABEL_PUSH("outer");
+    RTMGRIND_LABEL_PUSH("say \"hello\"");
+    (void)IN_TX(TX_ABORT(1));
+    RTMGRIND_LABEL_POP();
+    (void)IN_TX((void)0);
+    RTMGRIND_LABEL_POP();
+    (void)IN_TX(asks_for_cpuid());
+    (void)IN_TX(__asm__ volatile("movl 0, %%eax" : : : "rax"));
+    (void)IN_TX(__asm__ volatile("syscall" : : "a"(39) : "rcx", "r11"));
+    (void)IN_TX(for (i = 0; i < 64; i++) ((volatile char *)big)[i * 4096] = 1;);
+    (void)IN_TX(for (i = 0; i < 9; i++) if (tx_begin() != STARTED) break;);
+    return 0;
+}
+
+static int
+requests(void)
+{
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        (void)IN_TX(TX_ABORT(1));
+    }
+    RTMGRIND_DUMP_STATS("first part");
+    RTMGRIND_RESET_STATS();
+    (void)IN_TX((void)0);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ */
+
+static volatile int done;
+
+static void *
+compute(void *p)
+{
+    while (!done) {
+        __asm__ volatile("" : : : "memory");
+    }
+    return p;
+}
+
+static int
+wait_for_pipe(void)
+{
+    pthread_t t;
+    int fd[2];
+    char c;
+    pid_t child;
+
+    if (pipe(fd) != 0) {
+        return 1;
+    }
+    child = fork();
+    if (child == 0) {
+        volatile long n = 20000000; /* far longer than a call takes that does not wait */
+        while (n > 0) {
+            n--;
+        }
+        _exit(write(fd[1], "x", 1) != 1);
+    }
+    pthread_create(&t, NULL, compute, NULL);
+    if (read(fd[0], &c, 1) != 1) {
+        return 1;
+    }
+    done = 1;
+    pthread_join(t, NULL);
+    waitpid(child, NULL, 0);
+    puts("read");
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    const int threads = argc > 2 ? atoi(argv[2]) : 0;
+
+    n_adds = argc > 3 ? atoi(argv[3]) : 0;
+    shared = !strcmp(what, "counter");
+    if (threads > MOST) {
+        return 2;
+    }
+    if (shared || !strcmp(what, "private")) {
+        return add_on(threads);
+    }
+    if (!strcmp(what, "neighbours")) {
+        return neighbours();
+    }
+    if (!strcmp(what, "causes")) {
+        return causes();
+    }
+    if (!strcmp(what, "requests")) {
+        return requests();
+    }
+    return !strcmp(what, "pipe") ? wait_for_pipe() : 2;
+}
