@@ -250,33 +250,45 @@ json_name(void)
     return VG_(expand_file_name)("--json", rtm_opt.json);
 }
 
+/* Where the report is put together: beside its place, to be renamed, so that a reader sees all or
+ * nothing; in place if that is a device or a pipe. The caller frees it. */
+static HChar *
+part_name(const HChar *name, Bool *in_place)
+{
+    HChar *part = VG_(malloc)("rtm.json", VG_(strlen)(name) + 8);
+    struct vg_stat st;
+
+    *in_place = !sr_isError(VG_(stat)(name, &st)) && !VKI_S_ISREG(st.mode);
+    VG_(sprintf)(part, *in_place ? "%s" : "%s.part", name);
+    return part;
+}
+
 Bool
 rtm_report_check(void)
 {
-    HChar *name;
-    SysRes r;
+    HChar *name = json_name();
+    Bool in_place;
+    HChar *part = part_name(name, &in_place);
+    const SysRes r = VG_(open)(part, VKI_O_WRONLY | (in_place ? 0 : VKI_O_CREAT), 0666);
 
-    if (!rtm_opt.json) {
-        return True;
+    if (!sr_isError(r)) {
+        VG_(close)(sr_Res(r));
+        if (!in_place) {
+            VG_(unlink)(part);
+        }
     }
-    name = json_name();
-    r = VG_(open)(name, VKI_O_WRONLY | VKI_O_CREAT, 0666);
+    VG_(free)(part);
     VG_(free)(name);
-    if (sr_isError(r)) {
-        return False;
-    }
-    VG_(close)(sr_Res(r));
-    return True;
+    return !sr_isError(r);
 }
 
-/* Written beside its place and renamed, so that a reader sees all or nothing. */
 void
 rtm_json_report(void)
 {
     HChar *name = json_name();
-    HChar *part = VG_(malloc)("rtm.json", VG_(strlen)(name) + 8);
+    Bool in_place;
+    HChar *part = part_name(name, &in_place);
 
-    VG_(sprintf)(part, "%s.part", name);
     json = VG_(fopen)(part, VKI_O_WRONLY | VKI_O_CREAT | VKI_O_TRUNC, 0666);
     if (!json) {
         VG_(umsg)("rtmgrind: cannot write %s\n", part);
@@ -292,7 +304,9 @@ rtm_json_report(void)
     json_close("}");
     VG_(fprintf)(json, "\n");
     VG_(fclose)(json);
-    VG_(rename)(part, name);
+    if (!in_place) {
+        VG_(rename)(part, name);
+    }
     VG_(free)(part);
     VG_(free)(name);
 }

@@ -74,6 +74,9 @@ process_rtm_option(const HChar *arg)
     else if VG_BOOL_CLO (arg, "--tsxldtrk", rtm_opt.tsxldtrk) {
     }
     else if VG_BINT_CLO (arg, "--write-sets", rtm_opt.sets, 1, RTM_MAX_SETS) {
+        if (rtm_opt.sets & (rtm_opt.sets - 1)) {
+            VG_(fmsg_bad_option)(arg, "Use a power of two.\n");
+        }
     }
     else if VG_BINT_CLO (arg, "--write-ways", rtm_opt.ways, 1, 1024) {
     }
@@ -136,6 +139,9 @@ static Bool
 process_option(const HChar *arg)
 {
     if VG_STR_CLO (arg, "--json", rtm_opt.json) {
+        if (!rtm_report_check()) {
+            VG_(fmsg_bad_option)(arg, "Cannot write %s.\n", rtm_opt.json);
+        }
     }
     else if VG_BINT_CLO (arg, "--top", rtm_opt.top, 0, 100000) {
     }
@@ -192,20 +198,15 @@ post_clo_init(void)
     if (!rtm_opt.sets) {
         rtm_opt.sets = p->sets;
     }
-    if (rtm_opt.sets & (rtm_opt.sets - 1)) {
-        VG_(fmsg_bad_option)("--write-sets", "Use a power of two.\n");
-    }
     if (!rtm_opt.ways) {
         rtm_opt.ways = p->ways;
     }
     if (!rtm_opt.read_lines) {
         rtm_opt.read_lines = p->read_lines;
     }
-    if (rtm_opt.ways < rtm_opt.smt) {
-        VG_(fmsg_bad_option)("--smt", "More threads than ways share the cache.\n");
-    }
-    if (!rtm_report_check()) {
-        VG_(fmsg_bad_option)("--json", "Cannot write %s.\n", rtm_opt.json);
+    if (rtm_opt.ways < rtm_opt.smt) { /* both are known only now, when the core no longer exits */
+        VG_(umsg)("rtmgrind: --smt=%d: more threads than the cache has ways\n", rtm_opt.smt);
+        VG_(exit)(1);
     }
     rtm_hooks_on = rtm_opt.coherence;
     rtm_sys_init();
