@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The coalescing table's slow paths: misses, settling, loans, suspects.
+ *
+ * Callbacks may run anything, also a nested settle that ends this section and begins another. So
+ * between any two steps the table alone says what is left to do: a net or a credit is taken out
+ * before it is applied, and nothing is remembered in locals across a callback but indices that are
+ * looked at anew.
+ */
+#include "refcount/coalesce.h"
+
+#include <string.h>
+
+#define SLOTS ELISION_COALESCE_SLOTS
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Nets in one look: a cache line. */
+enum { LINE = 16 };
+
+typedef int64_t line_vector __attribute__((vector_size(16), may_alias));
+
+_Static_assert((SLOTS & (SLOTS - 1)) == 0 && SLOTS % LINE == 0, "slots fill whole lines");
+_Static_assert(ELISION_COALESCE_PROBES <= SLOTS, "a probe never meets itself");
+_Static_assert((ELISION_SUSPECTS & (ELISION_SUSPECTS - 1)) == 0, "a power of two");
+
+void
+elision_coalesce_init(struct elision_coalesce *table, const struct elision_coalesce_ops *ops,
+                      void *arg)
+{
+    memset(table, 0, sizeof *table);
+    table->ops_ = ops;
+    table->arg_ = arg;
+    table->until_decay_ = ELISION_SUSPECT_SECTIONS;
+}
+
+/* Change the real count, and destroy the object if that was its last reference. */
+static unsigned
+apply(struct elision_coalesce *table, void *object, int32_t delta)
+{
+    table->stats_.applied++;
+    if (!table->ops_->apply(object, delta, table->arg_)) {
+        return 0;
+    }
+    table->stats_.destroyed++;
+    table->ops_->destroy(object, table->arg_);
+    return 1;
+}
+
+/* --- Slots -------------------------------------------------------------------------------------*/
+
+/* A key, once in a slot, is only ever replaced by another. So a search may stop at an empty slot. */
+static int32_t
+find_slot(const struct elision_coalesce *table, const void *object)
+{
+    uint32_t first = elision_coalesce_slot_(object);
+
+    for (uint32_t probe = 0; probe < ELISION_COALESCE_PROBES; probe++) {
+        uint32_t slot = (first + probe) & (SLOTS - 1);
+        if (table->key_[slot] == (uintptr_t)object) {
+            return (int32_t)slot;
+        }
+        if (table->key_[slot] == 0) {
+            break;
+        }
+    }
+    return -1;
+}
+
+/* ret: a slot for an object that has none: empty, or of an object with nothing left; -1: none */
+static int32_t
+claim_slot(const struct elision_coalesce *table, const void *object)
+{
+    uint32_t first = elision_coalesce_slot_(object);
+
+    for (uint32_t probe = 0; probe < ELISION_COALESCE_PROBES; probe++) {
+        uint32_t slot = (first + probe) & (SLOTS - 1);
+        if (table->net_[slot] == 0) {
+            return (int32_t)slot;
+        }
+    }
+    return -1;
+}
+
+/* --- Suspects ----------------------------------------------------------------------------------*/
+
+enum { SUSPECT_PROBES = 4 };
+
+/* ret: where the object is among the suspects; else -1, with *weakest where it would go */
+static int32_t
+find_suspect(const struct elision_coalesce *table, const void *object, uint32_t *weakest)
+{
+    uint32_t first = elision_coalesce_slot_(object);
+
+    *weakest = first & (ELISION_SUSPECTS - 1);
+    for (uint32_t probe = 0; probe < SUSPECT_PROBES; probe++) {
+        uint32_t i = (first + probe) & (ELISION_SUSPECTS - 1);
+        if (table->suspect_key_[i] == (uintptr_t)object && table->suspect_score_[i] != 0) {
+            return (int32_t)i;
+        }
+        if (table->suspect_score_[i] < table->suspect_score_[*weakest]) {
+            *weakest = i;
+        }
+    }
+    return -1;
+}
+
+unsigned
+elision_coalesce_suspicion(const struct elision_coalesce *table, const void *object)
+{
+    uint32_t weakest;
+    int32_t found = table->suspects_ == 0 ? -1 : find_suspect(table, object, &weakest);
+
+    return found < 0 ? 0 : table->suspect_score_[found];
+}
+
+/* This section was delayed by conflicts and now touches object, which is alive. The record is of
+ * this attempt: those of aborted ones are undone, but they mostly touched the same. */
+static void
+learn(struct elision_coalesce *table, void *object)
+{
+    uint32_t weakest;
+    int32_t found = find_suspect(table, object, &weakest);
+
+    if (found < 0) {
+        found = (int32_t)weakest;
+        table->suspects_ += table->suspect_score_[found] == 0;
+        table->suspect_key_[found] = (uintptr_t)object;
+        table->suspect_score_[found] = 0;
+    }
+    if (table->suspect_score_[found] == UINT8_MAX) {
+        return;
+    }
+    table->suspect_score_[found]++;
+    if (table->suspect_score_[found] == ELISION_SUSPECT_THRESHOLD && table->ops_->suspect != NULL) {
+        table->stats_.suspects++;
+        table->ops_->suspect(object, table->arg_);
+    }
+}
+
+/* From here on every first touch in this section goes the slow way and is seen by learn. */
+void
+elision_coalesce_learn_(struct elision_coalesce *table)
+{
+    table->learning_ = true;
+    memset(table->key_, 0, sizeof table->key_);
+}
+
+static void
+decay_suspects(struct elision_coalesce *table)
+{
+    table->until_decay_ = ELISION_SUSPECT_SECTIONS;
+    table->suspects_ = 0;
+    for (uint32_t i = 0; i < ELISION_SUSPECTS; i++) {
+        table->suspect_score_[i] /= 2;
+        table->suspects_ += table->suspect_score_[i] != 0;
+    }
+}
+
+/* --- Adding ------------------------------------------------------------------------------------*/
+
+__attribute__((noinline)) void
+elision_coalesce_add_slow_(struct elision_coalesce *table, void *object, int32_t delta)
+{
+    int32_t slot = find_slot(table, object);
+
+    table->stats_.misses++;
+    if (slot < 0) {
+        slot = claim_slot(table, object);
+        if (UNLIKELY(slot < 0)) {
+            table->stats_.overflows++;
+            apply(table, object, delta);
+            return;
+        }
+        table->key_[slot] = (uintptr_t)object;
+        if (UNLIKELY(table->learning_)) {
+            /* The net first: the object is alive by it if by nothing else. */
+            table->net_[slot] = delta;
+            learn(table, object);
+            return;
+        }
+    }
+    table->net_[slot] += delta;
+}
+
+/* --- Loans -------------------------------------------------------------------------------------*/
+
+static int32_t
+find_loan(const struct elision_coalesce *table, const void *object)
+{
+    for (int32_t i = 0; i < ELISION_LOANS; i++) {
+        if (table->loan_key_[i] == (uintptr_t)object) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Forget loan i. ret: its credit, which the caller must apply */
+static int32_t
+close_loan(struct elision_coalesce *table, int32_t i)
+{
+    int32_t credit = table->loan_credit_[i];
+
+    table->loan_key_[i] = 0;
+    table->loan_credit_[i] = 0;
+    table->loans_--;
+    table->stats_.returns += credit != 0;
+    return credit;
+}
+
+/* A place for a candidate: a free one, or the one of the candidate that waits longest. */
+static int32_t
+new_candidate(struct elision_coalesce *table, const void *object)
+{
+    int32_t best = -1;
+
+    for (int32_t i = 0; i < ELISION_LOANS; i++) {
+        if (table->loan_key_[i] == 0) {
+            best = i;
+            table->loans_++;
+            break;
+        }
+        if (table->loan_credit_[i] == 0 &&
+            (best < 0 || table->loan_idle_[i] > table->loan_idle_[best])) {
+            best = i;
+        }
+    }
+    if (best >= 0) {
+        table->loan_key_[best] = (uintptr_t)object;
+        table->loan_credit_[best] = 0;
+        table->loan_nets_[best] = 0;
+    }
+    return best;
+}
+
+/* The loan that may serve a net of object, or -1. */
+static int32_t
+loan_for(struct elision_coalesce *table, const void *object)
+{
+    int32_t i = table->loans_ == 0 ? -1 : find_loan(table, object);
+
+    if (i < 0 && elision_coalesce_suspicion(table, object) != 0) {
+        i = new_candidate(table, object);
+    }
+    if (i < 0) {
+        return -1;
+    }
+    table->loan_idle_[i] = 0;
+    table->loan_nets_[i] += table->loan_nets_[i] != UINT16_MAX;
+    return table->loan_nets_[i] > 1 ? i : -1;
+}
+
+/* Do to the object what its net says, by the loan if there is one. */
+static unsigned
+settle_one(struct elision_coalesce *table, void *object, int32_t net)
+{
+    int32_t i = loan_for(table, object);
+
+    if (i < 0) {
+        return apply(table, object, net);
+    }
+    int32_t before = table->loan_credit_[i];
+    int32_t credit = before - net;
+    table->stats_.loans += before == 0;
+    if (credit < 0 || credit > ELISION_LOAN_CREDIT) {
+        /* Too few: take one more than needed. Too many: keep one. */
+        table->loan_credit_[i] = 1;
+        return apply(table, object, 1 - credit);
+    }
+    table->loan_credit_[i] = credit;
+    table->stats_.served++;
+    if (credit == 0) {
+        table->stats_.returns++;
+    }
+    else if (net < 0 && table->ops_->count != NULL &&
+             table->ops_->count(object, table->arg_) == credit) {
+        /* All that is left of the object are our own references: nobody uses it. */
+        return apply(table, object, -close_loan(table, i));
+    }
+    return 0;
+}
+
+static unsigned
+age_loans(struct elision_coalesce *table, uint16_t limit)
+{
+    unsigned destroyed = 0;
+
+    for (int32_t i = 0; i < ELISION_LOANS; i++) {
+        void *object = (void *)table->loan_key_[i];
+        if (object == NULL || ++table->loan_idle_[i] <= limit) {
+            continue;
+        }
+        int32_t credit = close_loan(table, i);
+        if (credit != 0) {
+            destroyed += apply(table, object, -credit);
+        }
+    }
+    return destroyed;
+}
+
+unsigned
+elision_coalesce_return(struct elision_coalesce *table)
+{
+    unsigned destroyed = 0;
+
+    while (table->loans_ != 0) {
+        destroyed += age_loans(table, 0);
+    }
+    return destroyed;
+}
+
+/* --- Settling ----------------------------------------------------------------------------------*/
+
+static inline bool
+line_is_zero(const int32_t *nets)
+{
+    const line_vector *part = (const line_vector *)nets;
+    line_vector any = part[0] | part[1] | part[2] | part[3];
+
+    return (any[0] | any[1]) == 0;
+}
+
+/* ret: true if there was anything to apply */
+static bool
+settle_line(struct elision_coalesce *table, uint32_t first, unsigned *destroyed)
+{
+    bool any = false;
+
+    for (uint32_t slot = first; slot < first + LINE; slot++) {
+        int32_t net = table->net_[slot];
+        if (net != 0) {
+            any = true;
+            table->net_[slot] = 0;
+            *destroyed += settle_one(table, (void *)table->key_[slot], net);
+        }
+    }
+    return any;
+}
+
+static void
+settle_nets(struct elision_coalesce *table, unsigned *destroyed)
+{
+    bool any;
+
+    do {
+        any = false;
+        for (uint32_t first = 0; first < SLOTS; first += LINE) {
+            if (UNLIKELY(!line_is_zero(&table->net_[first]))) {
+                any |= settle_line(table, first, destroyed);
+            }
+        }
+    } while (any);
+}
+
+unsigned
+elision_coalesce_settle(struct elision_coalesce *table, enum elision_settle what)
+{
+    unsigned destroyed = 0;
+
+    table->stats_.settles++;
+    settle_nets(table, &destroyed);
+    if (UNLIKELY(table->loans_ != 0)) {
+        destroyed += age_loans(table, ELISION_LOAN_SECTIONS);
+        do {
+            if (what == ELISION_SETTLE_DETACH) {
+                destroyed += elision_coalesce_return(table);
+            }
+            /* Destructors may have added. */
+            settle_nets(table, &destroyed);
+        } while (what == ELISION_SETTLE_DETACH && table->loans_ != 0);
+    }
+    if (UNLIKELY(table->suspects_ != 0) && --table->until_decay_ == 0) {
+        decay_suspects(table);
+    }
+    table->learning_ = false;
+    return destroyed;
+}
+
+void
+elision_coalesce_flush(struct elision_coalesce *table, void *object)
+{
+    int32_t slot = find_slot(table, object);
+    int32_t loan = table->loans_ == 0 ? -1 : find_loan(table, object);
+    int32_t delta = 0;
+
+    if (slot >= 0) {
+        delta = table->net_[slot];
+        table->net_[slot] = 0;
+    }
+    if (loan >= 0) {
+        delta -= close_loan(table, loan);
+    }
+    if (delta != 0) {
+        apply(table, object, delta);
+    }
+}
+
+/* --- Looking -----------------------------------------------------------------------------------*/
+
+int32_t
+elision_coalesce_net(const struct elision_coalesce *table, const void *object)
+{
+    int32_t slot = find_slot(table, object);
+
+    return slot < 0 ? 0 : table->net_[slot];
+}
+
+int32_t
+elision_coalesce_credit(const struct elision_coalesce *table, const void *object)
+{
+    int32_t loan = table->loans_ == 0 ? -1 : find_loan(table, object);
+
+    return loan < 0 ? 0 : table->loan_credit_[loan];
+}
+
+bool
+elision_coalesce_is_empty(const struct elision_coalesce *table)
+{
+    for (uint32_t first = 0; first < SLOTS; first += LINE) {
+        if (!line_is_zero(&table->net_[first])) {
+            return false;
+        }
+    }
+    for (int32_t i = 0; i < ELISION_LOANS; i++) {
+        if (table->loan_credit_[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The coalescing table alone: every rule of coalesce.h that one thread can show, then random
+ * programs against an oracle that knows true counts.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "refcount/coalesce.h"
+
+/* --- Objects with one plain count --------------------------------------------------------------*/
+
+enum { OBJECTS = 1024, CHILDREN = 64 };
+
+struct thing {
+    int64_t count;
+    int writes;          /* times the count was changed */
+    int deaths;          /* times it was destroyed */
+    int asked;           /* times its owner was asked to give it up */
+    struct thing *child; /* a reference that dies with it */
+    bool settles;        /* its destructor ends a section */
+} ELISION_ALIGNED;
+
+static struct thing things[OBJECTS];
+static struct elision_coalesce table;
+
+static bool
+thing_apply(void *object, int32_t delta, void *arg)
+{
+    struct thing *thing = object;
+
+    assert_ptr_equal(arg, &things);
+    assert_int_not_equal(delta, 0);
+    assert_int_equal(thing->deaths, 0);
+    thing->count += delta;
+    thing->writes++;
+    assert_true(thing->count >= 0);
+    return thing->count == 0;
+}
+
+static void
+thing_destroy(void *object, void *arg)
+{
+    struct thing *thing = object;
+
+    assert_ptr_equal(arg, &things);
+    assert_int_equal(thing->count, 0);
+    thing->deaths++;
+    if (thing->child != NULL) {
+        elision_coalesce_add(&table, thing->child, -1);
+    }
+    if (thing->settles) {
+        elision_coalesce_settle(&table, ELISION_SETTLE_SECTION);
+    }
+}
+
+static int64_t
+thing_count(const void *object, void *arg)
+{
+    assert_ptr_equal(arg, &things);
+    return ((const struct thing *)object)->count;
+}
+
+static void
+thing_suspect(void *object, void *arg)
+{
+    assert_ptr_equal(arg, &things);
+    assert_true(((struct thing *)object)->count > 0);
+    ((struct thing *)object)->asked++;
+}
+
+static const struct elision_coalesce_ops thing_ops = {
+    .apply = thing_apply,
+    .destroy = thing_destroy,
+    .count = thing_count,
+    .suspect = thing_suspect,
+};
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    memset(things, 0, sizeof things);
+    for (int i = 0; i < OBJECTS; i++) {
+        things[i].count = 1;
+    }
+    elision_coalesce_init(&table, &thing_ops, &things);
+    return 0;
+}
+
+static void
+add(int i, int32_t delta)
+{
+    elision_coalesce_add(&table, &things[i], delta);
+}
+
+static unsigned
+settle(void)
+{
+    return elision_coalesce_settle(&table, ELISION_SETTLE_SECTION);
+}
+
+/* Make the object a suspect: as many delayed sections touch it as it takes. */
+static void
+make_suspect(int i)
+{
+    for (int n = 0; n < ELISION_SUSPECT_THRESHOLD; n++) {
+        elision_coalesce_begin(&table, 1);
+        add(i, 1);
+        add(i, -1);
+        settle();
+    }
+}
+
+/* Make the object a suspect with a loan of credit 1, and two more references than it had. */
+static void
+make_loan(int i)
+{
+    make_suspect(i);
+    for (int n = 0; n < 2; n++) {
+        add(i, 1);
+        settle();
+    }
+    add(i, -1);
+    settle();
+    assert_int_equal(elision_coalesce_credit(&table, &things[i]), 2);
+    add(i, 1);
+    settle();
+    assert_int_equal(elision_coalesce_credit(&table, &things[i]), 1);
+}
+
+/* --- Nets --------------------------------------------------------------------------------------*/
+
+static void
+test_pair_leaves_the_object_alone(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 3; n++) {
+        add(0, 1);
+        assert_int_equal(elision_coalesce_net(&table, &things[0]), 1);
+        add(0, -1);
+        assert_int_equal(settle(), 0);
+    }
+    assert_int_equal(things[0].writes, 0);
+    assert_true(elision_coalesce_is_empty(&table));
+}
+
+static void
+test_net_is_applied_once(void **state)
+{
+    (void)state;
+    add(0, 1);
+    add(0, 1);
+    add(0, 1);
+    assert_false(elision_coalesce_is_empty(&table));
+    assert_int_equal(settle(), 0);
+    assert_int_equal(things[0].count, 4);
+    assert_int_equal(things[0].writes, 1);
+    assert_true(elision_coalesce_is_empty(&table));
+    assert_int_equal(settle(), 0);
+    assert_int_equal(things[0].writes, 1);
+}
+
+static void
+test_death_is_at_the_sections_end(void **state)
+{
+    (void)state;
+    add(0, -1);
+    assert_int_equal(things[0].deaths, 0);
+    assert_int_equal(settle(), 1);
+    assert_int_equal(things[0].deaths, 1);
+    assert_int_equal(settle(), 0);
+}
+
+static void
+test_brought_back_before_the_end(void **state)
+{
+    (void)state;
+    add(0, -1);
+    add(0, 1);
+    assert_int_equal(settle(), 0);
+    assert_int_equal(things[0].deaths, 0);
+}
+
+static void
+test_destructors_may_add(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CHILDREN; i++) {
+        things[i].child = &things[i + 1];
+    }
+    add(0, -1);
+    assert_int_equal(settle(), CHILDREN + 1);
+    for (int i = 0; i <= CHILDREN; i++) {
+        assert_int_equal(things[i].deaths, 1);
+    }
+}
+
+static void
+test_destructors_may_end_sections(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CHILDREN; i++) {
+        things[i].child = &things[i + 1];
+        things[i].settles = i % 3 == 0;
+    }
+    for (int i = 200; i < 220; i++) {
+        things[i].settles = true;
+        add(i, -1);
+    }
+    add(0, -1);
+    settle();
+    for (int i = 0; i <= CHILDREN; i++) {
+        assert_int_equal(things[i].deaths, 1);
+    }
+    for (int i = 200; i < 220; i++) {
+        assert_int_equal(things[i].deaths, 1);
+    }
+    assert_int_equal(elision_coalesce_stats(&table)->destroyed, CHILDREN + 1 + 20);
+    assert_true(elision_coalesce_is_empty(&table));
+}
+
+static void
+test_what_has_no_slot_goes_to_the_object(void **state)
+{
+    (void)state;
+    for (int i = 0; i < OBJECTS; i++) {
+        add(i, 1);
+    }
+    assert_true(elision_coalesce_stats(&table)->overflows >= OBJECTS - ELISION_COALESCE_SLOTS);
+    for (int i = 0; i < OBJECTS; i++) {
+        int64_t count = things[i].count + elision_coalesce_net(&table, &things[i]);
+        assert_int_equal(count, 2);
+    }
+    settle();
+    for (int i = 0; i < OBJECTS; i++) {
+        assert_int_equal(things[i].count, 2);
+        assert_int_equal(things[i].writes, 1);
+        add(i, -1);
+        add(i, -1);
+    }
+    settle();
+    for (int i = 0; i < OBJECTS; i++) {
+        assert_int_equal(things[i].deaths, 1);
+    }
+}
+
+static void
+test_pairs_of_many_objects_do_not_overflow(void **state)
+{
+    (void)state;
+    for (int i = 0; i < OBJECTS; i++) {
+        add(i, 1);
+        add(i, -1);
+    }
+    settle();
+    assert_int_equal(elision_coalesce_stats(&table)->overflows, 0);
+    for (int i = 0; i < OBJECTS; i++) {
+        assert_int_equal(things[i].writes, 0);
+    }
+}
+
+static void
+test_flush_makes_the_count_exact(void **state)
+{
+    (void)state;
+    elision_coalesce_flush(&table, &things[0]);
+    assert_int_equal(things[0].writes, 0);
+    add(0, 1);
+    add(1, 1);
+    elision_coalesce_flush(&table, &things[0]);
+    assert_int_equal(things[0].count, 2);
+    assert_int_equal(things[1].count, 1);
+    settle();
+    assert_int_equal(things[0].count, 2);
+    assert_int_equal(things[1].count, 2);
+    make_loan(2);
+    assert_int_equal(things[2].count, 4);
+    elision_coalesce_flush(&table, &things[2]);
+    assert_int_equal(things[2].count, 3);
+    assert_true(settle() == 0 && elision_coalesce_is_empty(&table));
+}
+
+/* --- Suspects ----------------------------------------------------------------------------------*/
+
+static void
+test_only_delayed_sections_make_suspects(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 10; n++) {
+        elision_coalesce_begin(&table, 0);
+        add(0, 1);
+        add(0, -1);
+        settle();
+    }
+    assert_int_equal(elision_coalesce_suspicion(&table, &things[0]), 0);
+    elision_coalesce_begin(&table, 1);
+    add(1, 1);
+    add(1, -1);
+    add(1, 1);
+    settle();
+    assert_int_equal(elision_coalesce_suspicion(&table, &things[0]), 0);
+    assert_int_equal(elision_coalesce_suspicion(&table, &things[1]), 1);
+    assert_int_equal(things[1].asked, 0);
+    add(2, 1);
+    settle();
+    assert_int_equal(elision_coalesce_suspicion(&table, &things[2]), 0);
+}
+
+static void
+test_the_owner_is_asked_once(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 300; n++) {
+        make_suspect(0);
+        assert_int_equal(things[0].asked, 1);
+    }
+}
+
+static void
+test_suspicion_fades(void **state)
+{
+    (void)state;
+    make_suspect(0);
+    make_suspect(0);
+    assert_int_equal(elision_coalesce_suspicion(&table, &things[0]), 4);
+    unsigned sections = 0;
+    while (elision_coalesce_suspicion(&table, &things[0]) != 0 && sections < 10000) {
+        settle();
+        sections++;
+    }
+    assert_in_range(sections, 2 * ELISION_SUSPECT_SECTIONS, 3 * ELISION_SUSPECT_SECTIONS);
+    make_suspect(0);
+    assert_int_equal(things[0].asked, 2);
+}
+
+static void
+test_many_suspects_push_out_the_weakest(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 100; n++) {
+        make_suspect(0);
+    }
+    for (int i = 1; i < OBJECTS; i++) {
+        elision_coalesce_begin(&table, 1);
+        add(i, 1);
+        add(i, -1);
+        settle();
+    }
+    assert_true(elision_coalesce_suspicion(&table, &things[0]) > 20);
+}
+
+/* --- Loans -------------------------------------------------------------------------------------*/
+
+static void
+test_only_suspects_get_loans(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 10; n++) {
+        add(0, n % 2 == 0 ? 1 : -1);
+        settle();
+    }
+    assert_int_equal(things[0].writes, 10);
+    assert_int_equal(elision_coalesce_stats(&table)->loans, 0);
+}
+
+static void
+test_a_loan_serves_later_sections(void **state)
+{
+    (void)state;
+    make_loan(0);
+    int writes = things[0].writes;
+    for (int n = 0; n < 1000; n++) {
+        add(0, n % 2 == 0 ? 1 : -1);
+        settle();
+    }
+    assert_int_equal(things[0].writes, writes);
+    assert_true(elision_coalesce_stats(&table)->served >= 1000);
+}
+
+static void
+test_credit_is_bounded(void **state)
+{
+    (void)state;
+    things[0].count = 1000;
+    make_suspect(0);
+    for (int n = 0; n < 900; n++) {
+        add(0, -1);
+        settle();
+        assert_in_range(elision_coalesce_credit(&table, &things[0]), 0, ELISION_LOAN_CREDIT);
+        int64_t count = things[0].count - elision_coalesce_credit(&table, &things[0]);
+        assert_int_equal(count, 999 - n);
+    }
+    for (int n = 0; n < 900; n++) {
+        add(0, 1 + n % 2 * 9);
+        settle();
+        assert_in_range(elision_coalesce_credit(&table, &things[0]), 0, ELISION_LOAN_CREDIT);
+    }
+    int64_t count = things[0].count - elision_coalesce_credit(&table, &things[0]);
+    assert_int_equal(count, 100 + 450 + 4500);
+}
+
+static void
+test_the_last_reference_is_noticed(void **state)
+{
+    (void)state;
+    make_loan(0); /* three references, and one on loan */
+    for (int n = 0; n < 2; n++) {
+        add(0, -1);
+        assert_int_equal(settle(), 0);
+    }
+    add(0, -1);
+    assert_int_equal(settle(), 1);
+    assert_int_equal(things[0].deaths, 1);
+    assert_true(elision_coalesce_is_empty(&table));
+}
+
+/* As when another thread drops the last reference: this table alone keeps the object. */
+static void
+test_an_idle_loan_is_returned(void **state)
+{
+    (void)state;
+    make_loan(0);
+    things[0].count -= 3;
+    unsigned sections = 0;
+    while (things[0].deaths == 0 && sections < 10000) {
+        settle();
+        sections++;
+    }
+    assert_int_equal(sections, ELISION_LOAN_SECTIONS + 1);
+}
+
+static void
+test_detach_and_return_end_loans(void **state)
+{
+    (void)state;
+    make_loan(0);
+    things[0].count -= 3;
+    things[0].child = &things[1];
+    assert_int_equal(elision_coalesce_settle(&table, ELISION_SETTLE_DETACH), 2);
+    assert_int_equal(things[0].deaths + things[1].deaths, 2);
+    make_loan(2);
+    things[2].count -= 3;
+    assert_int_equal(elision_coalesce_return(&table), 1);
+    assert_true(elision_coalesce_is_empty(&table));
+}
+
+static void
+test_the_number_of_loans_is_bounded(void **state)
+{
+    (void)state;
+    int open = 0;
+    for (int n = 0; n < 4; n++) {
+        for (int i = 0; i < 4 * ELISION_LOANS; i++) {
+            things[i].count = 100;
+            elision_coalesce_begin(&table, 1);
+            add(i, 1);
+            settle();
+            add(i, 1);
+            settle();
+        }
+    }
+    for (int i = 0; i < 4 * ELISION_LOANS; i++) {
+        open += elision_coalesce_credit(&table, &things[i]) != 0;
+    }
+    assert_int_equal(open, ELISION_LOANS);
+}
+
+/* --- Random programs ---------------------------------------------------------------------------*/
+
+static uint64_t seed = 1;
+
+static uint32_t
+roll(uint32_t sides)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)(seed >> 33) % sides;
+}
+
+enum { HEAP = 400 };
+
+static int64_t truth[HEAP]; /* true counts */
+
+/* What the table and the objects say together is the truth; and who is dead had no references. */
+static void
+check_truth(void)
+{
+    for (int i = 0; i < HEAP; i++) {
+        int64_t count = things[i].count + elision_coalesce_net(&table, &things[i]) -
+                        elision_coalesce_credit(&table, &things[i]);
+        assert_int_equal(count, truth[i]);
+        assert_true(things[i].deaths == 0 || truth[i] == 0);
+    }
+}
+
+static void
+random_section(void)
+{
+    int focus = 1 + (int)roll(HEAP);
+    elision_coalesce_begin(&table, roll(4) == 0);
+    for (uint32_t steps = roll(300); steps > 0; steps--) {
+        int i = (int)roll((uint32_t)focus);
+        if (truth[i] == 0) {
+            continue;
+        }
+        switch (roll(8)) {
+        case 0: elision_coalesce_flush(&table, &things[i]); break;
+        case 1:
+        case 2:
+        case 3:
+            truth[i]++;
+            add(i, 1);
+            break;
+        case 4: /* an increment that bypasses the table */
+            truth[i]++;
+            things[i].count++;
+            break;
+        default:
+            truth[i]--;
+            add(i, -1);
+            break;
+        }
+    }
+    check_truth();
+    elision_coalesce_settle(&table, roll(16) == 0 ? ELISION_SETTLE_DETACH : ELISION_SETTLE_SECTION);
+    check_truth();
+}
+
+static void
+test_random_programs(void **state)
+{
+    uint64_t first = 20240611;
+    for (int program = 0; program < 60; program++) {
+        set_up(state);
+        seed = first + (uint64_t)program;
+        print_message("# random program, seed %llu\n", (unsigned long long)seed);
+        for (int i = 0; i < HEAP; i++) {
+            truth[i] = things[i].count = 1 + roll(4);
+        }
+        for (int section = 0; section < 60; section++) {
+            random_section();
+        }
+        elision_coalesce_settle(&table, ELISION_SETTLE_DETACH);
+        assert_true(elision_coalesce_is_empty(&table));
+        for (int i = 0; i < HEAP; i++) {
+            assert_int_equal(things[i].count, truth[i]);
+            assert_int_equal(things[i].deaths, truth[i] == 0);
+        }
+    }
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup(test_##name, set_up)
+    static const struct CMUnitTest tests[] = {
+        TEST(pair_leaves_the_object_alone),
+        TEST(net_is_applied_once),
+        TEST(death_is_at_the_sections_end),
+        TEST(brought_back_before_the_end),
+        TEST(destructors_may_add),
+        TEST(destructors_may_end_sections),
+        TEST(what_has_no_slot_goes_to_the_object),
+        TEST(pairs_of_many_objects_do_not_overflow),
+        TEST(flush_makes_the_count_exact),
+        TEST(only_delayed_sections_make_suspects),
+        TEST(the_owner_is_asked_once),
+        TEST(suspicion_fades),
+        TEST(many_suspects_push_out_the_weakest),
+        TEST(only_suspects_get_loans),
+        TEST(a_loan_serves_later_sections),
+        TEST(credit_is_bounded),
+        TEST(the_last_reference_is_noticed),
+        TEST(an_idle_loan_is_returned),
+        TEST(detach_and_return_end_loans),
+        TEST(the_number_of_loans_is_bounded),
+        TEST(random_programs),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
