@@ -5,7 +5,7 @@
 PACKAGES += ca-certificates gnuplot-nox
 
 RUN_THREADS = 1,2,4
-RUN_FILES = 32
+RUN_FILES = 16
 REGEX = $(OUT)/regex
 REGEX_INPUTS = $(addprefix interp/run/,regex.sh requirements.txt requirements-build.txt)
 
@@ -15,6 +15,6 @@ run: all python $(REGEX)/stamp
 	    --threads $(RUN_THREADS) --files $(RUN_FILES)
 
 # Rebuilt when its pin changes or the interpreter's binary does.
-$(REGEX)/stamp: $(REGEX_INPUTS) $(OUT)/python/bin/python3
+$(REGEX)/stamp: $(REGEX_INPUTS) $(OUT)/python/.installed
 	$(Q)interp/run/regex.sh $(OUT)/python/bin/python3 $(REGEX)
 	@touch $@

@@ -5,8 +5,12 @@ import json
 import shutil
 import subprocess
 
-CAUSES = ("busy", "irrevocable", "explicit", "conflict", "capacity", "debug", "nested",
+CAUSES = ("lock-busy", "irrevocable", "explicit", "conflict", "capacity", "debug", "nested",
           "unfriendly")
+
+
+def tokens(result):
+    return sum(count for count, _ in result["found"].values())
 
 
 def difference(after, before):
@@ -43,7 +47,7 @@ def summarise(cases, kind, size, files, serial, version):
         "python": serial["python"],
         "files": files,
         "bytes": size,
-        "tokens": serial["tokens"],
+        "tokens": tokens(serial),
         "cases": [summarise_case(case, base) for case in cases],
     }
 

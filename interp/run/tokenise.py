@@ -3,16 +3,15 @@
 
     tokenise.py --threads N --files LIST --site DIR --json FILE --gil on|off
 
-The texts named in LIST, one path a line, are dealt out to N threads. Each thread compiles the
-pattern for itself, as threads that share no objects do, and tokenises its texts with mrab-regex,
-whose import brings the GIL back. Only that is timed: from the first thread's start to the last
-thread's end. Tokens are digested afterwards and compared by whoever started this process.
+The texts named in LIST, one path a line, are dealt out to N threads. Each thread has a pattern of
+its own, compiled beforehand, as threads that share no objects do, and tokenises its texts with
+mrab-regex, whose import brings the GIL back. Only that is timed and counted: from the first
+thread's start to the last thread's end. What was found is compared by whoever started this process.
 
 Under rtmgrind, time.perf_counter() is virtual time: N threads take what they take on N cores.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 import threading
@@ -33,6 +32,10 @@ TOKEN = r"""
   | (?P<space>[ \t\f]+|\\\n)
   | (?P<other>.)
 """
+
+# By default mrab-regex lets go of the GIL around every match in a str. For tokens of a few bytes
+# that costs more than the match, under any GIL, so that it is told to keep it.
+CONCURRENT = False
 
 
 def parse_arguments():
@@ -68,37 +71,42 @@ def deal(texts, count):
 
 
 def tokenise(pattern, text):
-    return [(match.lastgroup, match.start(), match.end()) for match in pattern.finditer(text)]
+    """Reads the text token by token; the result depends on every token's kind, place and order."""
+    count = check = 0
+    for match in pattern.finditer(text, concurrent=CONCURRENT):
+        start, end = match.span()
+        check = (check * 31 + match.lastindex * 1000003 + start * 8191 + end) % 0x1fffffffffffffff
+        count += 1
+    return count, check
 
 
 class Worker:
     """One thread's part: its own pattern, its texts, its result and the time it took."""
 
+    compiling = threading.Lock()  # compiling shares regex's own tables: one at a time
+
     def __init__(self, regex, hand, barrier):
         self.regex = regex
         self.hand = hand
         self.barrier = barrier
-        self.tokens = []
+        self.found = []
         self.start = self.end = 0.0
         self.error = None
 
     def run(self):
         try:
-            pattern = self.regex.compile(TOKEN, self.regex.VERBOSE | self.regex.DOTALL,
-                                         cache_pattern=False)
-            tokenise(pattern, self.hand[0][1][:200])  # first use, untimed
+            with self.compiling:
+                pattern = self.regex.compile(TOKEN, self.regex.VERBOSE | self.regex.DOTALL,
+                                             cache_pattern=False)
+                tokenise(pattern, self.hand[0][1][:200])  # first use
             self.barrier.wait()
             self.start = time.perf_counter()
             for _, text in self.hand:
-                self.tokens.append(tokenise(pattern, text))
+                self.found.append(tokenise(pattern, text))
             self.end = time.perf_counter()
         except BaseException as error:
             self.error = error
             self.barrier.abort()
-
-
-def digest(tokens):
-    return hashlib.sha256(repr(tokens).encode()).hexdigest()
 
 
 def elision_stats():
@@ -119,10 +127,10 @@ def main():
     if gil != arguments.gil:
         sys.exit(f"tokenise: the GIL is {gil} after the import, not {arguments.gil}")
 
-    barrier = threading.Barrier(arguments.threads)
+    before = []
+    barrier = threading.Barrier(arguments.threads, lambda: before.append(elision_stats()))
     workers = [Worker(regex, hand, barrier) for hand in deal(texts, arguments.threads)]
     threads = [threading.Thread(target=worker.run) for worker in workers[1:]]
-    before = elision_stats()
     for thread in threads:
         thread.start()
     workers[0].run()  # the main thread works too: one thread is really one
@@ -133,18 +141,14 @@ def main():
     errors = [worker.error for worker in workers if worker.error is not None]
     if errors:
         sys.exit(f"tokenise: a thread failed: {errors[0]!r}")
-    digests = {}
-    count = 0
-    for worker in workers:
-        for (path, _), tokens in zip(worker.hand, worker.tokens):
-            digests[path] = digest(tokens)
-            count += len(tokens)
+    found = {path: pair for worker in workers
+             for (path, _), pair in zip(worker.hand, worker.found)}
     result = {
         "threads": arguments.threads,
         "seconds": max(w.end for w in workers) - min(w.start for w in workers),
-        "tokens": count,
-        "digests": digests,
-        "before": before,
+        "found": found,
+        "spans": [(w.start, w.end) for w in workers],
+        "before": before[0],
         "after": after,
         "python": sys.version.split()[0],
     }
