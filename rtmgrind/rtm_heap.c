@@ -178,12 +178,12 @@ rtm_heap_entry(struct rtm_ir *c, Addr pc)
     }
 }
 
+/* At any return: an allocator may have gone on in a function without a name (aligned_alloc does in
+ * a stripped C library), so only the stack pointer tells whose return it is. */
 void
-rtm_heap_return(struct rtm_ir *c, Addr pc)
+rtm_heap_return(struct rtm_ir *c)
 {
-    const HChar *name;
-
-    if (rtm_opt.heap && VG_(get_fnname)(VG_(current_DiEpoch)(), pc, &name) && allocator(name)) {
+    if (rtm_opt.heap) {
         call(c, "on_return", on_return,
              mkIRExprVec_2(reg(c, GUEST(guest_RSP)), reg(c, GUEST(guest_RAX))));
     }

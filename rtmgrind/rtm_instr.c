@@ -330,7 +330,7 @@ copy_end(struct rtm_ir *c, const IRSB *in)
 {
     finish_insn(c);
     if (in->jumpkind == Ijk_Ret) {
-        rtm_heap_return(c, c->pc);
+        rtm_heap_return(c);
     }
     else if (in->jumpkind == Ijk_Sys_syscall) {
         emit_syscall(c, c->pc,

@@ -45,5 +45,15 @@ for arg; do
 done
 [ "$n" -lt $# ] || usage
 
+# A 32-bit program would ask Valgrind for a tool that does not exist. Byte 5 of an ELF file is its
+# class.
+skip() { shift "$n"; printf '%s\n' "$1"; }
+program=$(skip "$@")
+path=$(command -v -- "$program" 2>/dev/null)
+if [ -f "$path" ] && [ "$(head -c 5 -- "$path" | od -An -tx1)" = " 7f 45 4c 46 01" ]; then
+    say "$program is a 32-bit program; rtmgrind emulates x86-64"
+    exit 126
+fi
+
 exec env VALGRIND_LIB="$lib" "$valgrind" --tool=rtmgrind --fair-sched=yes --vgdb=no \
     --run-libc-freeres=no --run-cxx-freeres=no "$@"
