@@ -109,7 +109,10 @@ write_last(void *p)
 static __attribute__((noinline)) void *
 make_block(void)
 {
-    return aligned_alloc(LINE, LINE);
+    void *block = aligned_alloc(LINE, LINE);
+
+    __asm__ volatile("" : "+r"(block)); /* no tail call: this function is on the stack */
+    return block;
 }
 
 static int
