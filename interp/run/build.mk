@@ -14,7 +14,7 @@ run: all python $(REGEX)/stamp
 	    --site $(REGEX)/site --rtmgrind $(OUT)/bin/rtmgrind --out $(OUT) \
 	    --threads $(RUN_THREADS) --files $(RUN_FILES)
 
-# Rebuilt when its pin changes or the interpreter's binary does.
-$(REGEX)/stamp: $(REGEX_INPUTS) $(OUT)/python/.installed
+# Rebuilt when its pin changes or the interpreter's source, with its headers, does.
+$(REGEX)/stamp: $(REGEX_INPUTS) $(PY_OUT)/tree | $(OUT)/python/.installed
 	$(Q)interp/run/regex.sh $(OUT)/python/bin/python3 $(REGEX)
 	@touch $@

@@ -7,7 +7,7 @@
 set -u -o pipefail
 
 python=$1
-dir=$2
+dir=$(realpath -m "$2") # pip builds elsewhere
 here=$(dirname "${BASH_SOURCE[0]}")
 log=$dir/log
 
