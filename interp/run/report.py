@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What run.py found, as a table, as JSON and as a plot."""
 
+import collections
 import json
 import shutil
 import subprocess
@@ -33,8 +34,22 @@ def summarise_case(case, base):
             row[name] = counts[name]
         row["commit_rate"] = counts["commits"] / counts["starts"] if counts["starts"] else None
     if case.emulator is not None:
-        row["conflicts"] = case.emulator.get("conflicts", [])[:3]
+        row["conflicts"] = conflicts(case.emulator)
     return row
+
+
+def conflicts(emulator):
+    """The report's conflicts in Python's terms: at which line, over what, with which line."""
+    counts = collections.Counter()
+    for entry in emulator.get("conflicts", []):
+        data = entry["data"]
+        what = ("the GIL itself, taken by another thread" if data.startswith("main_gil")
+                else "an object" if data.startswith("0x") else data)
+        if entry["requester_label"]:
+            what += f", with {entry['requester_label']}"
+        counts[entry["victim_label"] or entry["victim_access"], what] += entry["count"]
+    return [{"count": count, "at": at, "over": over}
+            for (at, over), count in counts.most_common(5)]
 
 
 def summarise(cases, kind, size, files, serial, version):
@@ -91,7 +106,20 @@ def print_table(summary):
     for row in summary["cases"]:
         if row["problem"]:
             print(f"{row['mode']}, {row['threads']} threads: {row['problem']}")
+    print_conflicts(summary)
     print("GIL off: nobody has audited the extension for that; it is here for scale.")
+
+
+def print_conflicts(summary):
+    """Of the elided run on most threads: what to change in the program to conflict less."""
+    rows = [row for row in summary["cases"] if row.get("conflicts")]
+    if not rows:
+        return
+    row = max(rows, key=lambda row: row["threads"])
+    print(f"Conflicts, {row['mode']}, {row['threads']} threads:")
+    for entry in row["conflicts"]:
+        print(f"  {entry['count']:5} x {entry['at']}: {entry['over']}")
+    print()
 
 
 def plot_script(summary, path):

@@ -179,8 +179,10 @@ def run_cases(arguments, list_path, folder, serial, emulated):
         progress.step(f"{case.mode}, {case.threads} thread{'s' * (case.threads > 1)}"
                       + (f": {case.problem}" if case.problem else ""))
 
+    # The longest first, so that none is left to run alone at the end.
+    queue = sorted(cases, key=lambda case: -case.threads) if emulated else cases
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs if emulated else 1) as pool:
-        for future in [pool.submit(one, case) for case in cases]:
+        for future in [pool.submit(one, case) for case in queue]:
             future.result()
     return [middle([case for case in cases if (case.mode, case.threads) == (mode, threads)])
             for threads in arguments.threads for mode in MODES]
