@@ -113,7 +113,7 @@ extern struct elision_thread elision_nobody_;
  * tx:    outside only */
 struct elision_thread *elision_thread_register_(void);
 
-/* Recompute elision_speculate_; call after anything it depends on has changed. */
+/* Recompute elision_off_; call after anything it depends on has changed. */
 void elision_thread_update_(void);
 
 /* The list of all records. order: acquire */
@@ -123,6 +123,10 @@ uint64_t elision_thread_count_(void);
 void elision_thread_prepare_fork_(void);
 void elision_thread_parent_forked_(void);
 void elision_thread_child_forked_(void);
+
+/* Count what the calling thread's fast path has committed on credit, up to the last one. Does
+ * nothing for a thread that is inside a section or has no record. tx: safe */
+void elision_account_(struct elision_thread *self);
 
 /* --- Sites -------------------------------------------------------------------------------------*/
 

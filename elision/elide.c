@@ -302,17 +302,34 @@ set_credit(struct elision_site_state *state, uint32_t credit, uint64_t n)
     atomic_store_explicit(&state->version, version + 2, memory_order_release);
 }
 
-/* Tell the policy what the fast path did on credit. but_last: the last of them aborted, or is to be
- * counted by the caller. */
+/* Count what the fast path did on credit, tell the policy, and leave it so much credit. but_last: the
+ * last of them aborted, or is to be counted by the caller. */
 static void
-settle(struct elision_site_state *state, bool but_last)
+settle(struct elision_site_state *state, bool but_last, uint32_t credit)
 {
     uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed)
                     - atomic_load_explicit(&state->credit, memory_order_relaxed)
                     - (but_last ? 1u : 0u);
 
-    set_credit(state, 0, used);
+    set_credit(state, credit, used);
+    /* They were not timed; the last one that was stands for them. */
+    elision_count_(&state->count.cycles_speculating, used * state->typical);
     elision_policy_commits_(&elision_params_, &state->policy, used);
+}
+
+void
+elision_account_(struct elision_thread *self)
+{
+    if (self->id == 0 || self->inside != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i <= elision_site_count_(); i++) {
+        struct elision_site_state *state = &self->states[i];
+        uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
+        if (atomic_load_explicit(&state->granted, memory_order_relaxed) != credit) {
+            settle(state, false, credit);
+        }
+    }
 }
 
 /* The fast path's transaction came back with status. */
@@ -322,7 +339,7 @@ fast_aborted(struct elision_thread *self, struct elision_fallback *lock,
 {
     struct elision_section *section = new_section(self, lock, state);
 
-    settle(state, true);
+    settle(state, true, 0);
     /* It was not timed; half of what this site's transactions take is the guess. */
     return pursue(self, section, aborted(self, section, status, state->typical / 2), how);
 }
@@ -413,7 +430,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     }
     struct elision_section *section = new_section(self, lock, state);
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
-    settle(state, false);
+    settle(state, false, 0);
     self->sample = ELISION_SAMPLE;
     if (elision_may_speculate_() && !(self->wants_lock == lock && how != HOW_SPECULATIVE)) {
         if (!state->policy.ready) {
@@ -549,7 +566,7 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     elision_count_(&state->count.cycles_speculating, cycles);
     elision_count_max_(&state->count.max_speculating, cycles);
     state->typical = cycles != 0 ? cycles : state->typical;
-    settle(state, left.on_credit);
+    settle(state, left.on_credit, 0);
     set_credit(state, elision_policy_commit_(&elision_params_, &state->policy, &left.attempt,
                                              cycles),
                1);

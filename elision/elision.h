@@ -238,8 +238,9 @@ enum elision_abort {
 };
 
 /* Counters, from the start of the process, never decreasing. Cycles are TSC cycles. Those marked
- * (sampled) are measured on one section in ELISION_SAMPLE and scaled up; maxima are over what was
- * measured. */
+ * (sampled) are measured on some sections, which stand for the others: after an abort on each, on a
+ * site that commits on one in up to 1024, on a lock alone on one in 64. Maxima are over what was
+ * measured. A signal handler that enters sections of the site it interrupts may lose a count. */
 struct elision_stats {
     uint64_t starts;     /* transactions begun; = commits + aborts, but for those under way */
     uint64_t commits;
@@ -254,7 +255,7 @@ struct elision_stats {
     uint64_t parks;      /* times a thread slept for the lock */
     uint64_t handovers;  /* times the lock was passed to a waiter without becoming free */
     uint64_t cycles_speculating; /* in transactions that committed (sampled) */
-    uint64_t cycles_wasted;      /* in transactions that aborted (first attempts: sampled) */
+    uint64_t cycles_wasted;      /* in transactions that aborted (some first attempts: sampled) */
     uint64_t cycles_waiting;     /* for the lock, and backing off */
     uint64_t cycles_holding;     /* with the lock held (sampled) */
     uint64_t max_speculating;

@@ -7,6 +7,10 @@
 
 #include "elision/policy_priv.h"
 
+/* A site whose section has just failed an attempt is asked again soon; each time it then commits at
+ * once, twice as many sections go by before the next question. */
+#define GRANT_MIN 8u
+
 /* Failures that do not count in the budget still end somewhere: no section tries more often. */
 #define ATTEMPTS_MAX 1000
 
@@ -202,7 +206,11 @@ elision_policy_commit_(const struct elision_policy_params *params,
     if (algorithm->commit != NULL) {
         algorithm->commit(params, state, attempt, cycles);
     }
-    return algorithm->credit;
+    state->grant = attempt->total > 0 || state->grant == 0 ? GRANT_MIN : state->grant * 2;
+    if (state->grant > algorithm->credit) {
+        state->grant = algorithm->credit;
+    }
+    return state->grant;
 }
 
 void
@@ -241,7 +249,7 @@ elision_policy_length_(const struct elision_policy_params *params,
 
 /* --- FIXED, HOTSPOT, ODAIRA --------------------------------------------------------------------*/
 
-const struct policy_algorithm elision_policy_fixed_ = {.credit = 64};
+const struct policy_algorithm elision_policy_fixed_ = {.credit = 1024};
 
 /* JDK up to 23: after 1000 aborts look at the ratio once; above one half elision is off for the
  * rest of the run. */
@@ -288,7 +296,7 @@ const struct policy_algorithm elision_policy_hotspot_ = {
     .commit = hotspot_commit,
     .commits = hotspot_commits,
     .failed = hotspot_failed,
-    .credit = 64,
+    .credit = 1024,
 };
 
 /* Odaira, Castanos, Tomari, PPoPP'14: during the first 300 transactions of a yield point more than

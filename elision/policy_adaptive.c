@@ -158,5 +158,5 @@ const struct policy_algorithm elision_policy_adaptive_ = {
     .commit = adaptive_commit,
     .commits = adaptive_commits,
     .failed = adaptive_failed,
-    .credit = 64,
+    .credit = 1024,
 };

@@ -36,7 +36,7 @@ struct policy_algorithm {
     /* a section that speculated in vain ended on the lock; ret: sections to skip, 0: none */
     uint32_t (*failed)(const struct elision_policy_params *, struct elision_policy_state *,
                        const struct elision_policy_attempt *);
-    uint32_t credit; /* sections that may go by without asking */
+    uint32_t credit; /* most sections that may go by without asking */
 };
 
 extern const struct policy_algorithm elision_policy_fixed_;

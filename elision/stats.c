@@ -23,7 +23,8 @@ greater(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Commits, those of the fast path included: it counts by using up credit. */
+/* Commits, those of the fast path included: it counts by using up credit. The last one may be under
+ * way and abort yet, so it is left out until its owner accounts for it. */
 static uint64_t
 commits_of(const struct elision_site_state *state)
 {
@@ -34,9 +35,9 @@ commits_of(const struct elision_site_state *state)
      * commits, granted and credit belong together. The fences keep the three loads in between. */
     do {
         before = atomic_load_explicit(&state->version, memory_order_acquire);
-        commits = get(&state->count.commits)
-                  + atomic_load_explicit(&state->granted, memory_order_relaxed)
-                  - atomic_load_explicit(&state->credit, memory_order_relaxed);
+        uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed)
+                        - atomic_load_explicit(&state->credit, memory_order_relaxed);
+        commits = get(&state->count.commits) + (used > 0 ? used - 1 : 0);
         atomic_thread_fence(memory_order_acquire);
         after = atomic_load_explicit(&state->version, memory_order_relaxed);
     } while (before != after || (before & 1) != 0);
@@ -86,6 +87,7 @@ elision_stats(struct elision_stats *stats)
 {
     uint32_t sites = elision_site_count_();
 
+    elision_account_(elision_self_);
     memset(stats, 0, sizeof(*stats));
     for (uint32_t i = 0; i <= sites; i++) {
         add_site(stats, i);
@@ -101,6 +103,7 @@ elision_stats(struct elision_stats *stats)
 void
 elision_site_stats(const elision_site_t *site, struct elision_stats *stats)
 {
+    elision_account_(elision_self_);
     memset(stats, 0, sizeof(*stats));
     add_site(stats, ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED)));
 }

@@ -47,6 +47,7 @@ thread_exits(void *record)
 {
     struct elision_thread *self = record;
 
+    elision_account_(self);
     if (self->inside != 0) {
         dprintf(STDERR_FILENO,
                 "libelision: thread %u ended inside a section; its lock stays held\n", self->id);

@@ -13,3 +13,15 @@ $(UNIT_BINS): $(OUT)/tests/unit-%: $(OUT)/obj/tests/unit/%.o $(OUT)/lib/libelisi
 	$(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka
 
 TESTS += $(UNIT_BINS)
+
+# Programs that scripts run under rtmgrind.
+$(OUT)/tests/counted: $(OUT)/obj/tests/unit/counted.o $(OUT)/lib/libelision.a
+$(OUT)/tests/abort-at: $(OUT)/obj/tests/unit/abort_at.o $(OUT)/lib/libelision.a
+$(OUT)/tests/counted $(OUT)/tests/abort-at:
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD   $@")
+	$(Q)$(CC) $(CFLAGS) -pthread -Wl,-z,now $(LDFLAGS) -o $@ $^
+
+tests/unit/counted.sh: $(OUT)/tests/counted
+tests/unit/emulated.sh: $(UNIT_BINS) $(OUT)/tests/abort-at
+TESTS += tests/unit/counted.sh tests/unit/emulated.sh
