@@ -14,3 +14,10 @@ $(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ -lbenchmark -lhwloc -lpthread
+
+# Without RTM, what needs transactions runs under the emulator; results in out/bench.
+bench: all $(OUT)/bin/elision-bench
+	$(Q)bench/run.sh full $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/bench
+
+bench-quick: all $(OUT)/bin/elision-bench
+	$(Q)bench/run.sh quick $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/bench
