@@ -18,17 +18,20 @@ RTM_CFLAGS = -std=gnu11 -O2 -g -fno-omit-frame-pointer -fno-stack-protector -fno
 RTM_WRAP = -Wl,--wrap=vgPlain_sigframe_create -Wl,--wrap=vgPlain_nuke_all_threads_except \
   -Wl,--wrap=vgPlain_synth_fault_perms -Wl,--wrap=vgPlain_synth_fault_mapping
 
+RTM_COMPILE = $(CC) $(RTM_CFLAGS) $(RTM_DEFS) -isystem /usr/include/valgrind
+# Linked in the place of a program's start-up files and C library.
+RTM_LINK = $(CC) -static -nodefaultlibs -nostartfiles -u _start -no-pie \
+  -Wl,-Ttext-segment=0x58000000 -Wl,--build-id=none -Wl,-z,noexecstack $(RTM_WRAP)
+RTM_LIBS = $(VG_LIB)/libcoregrind-amd64-linux.a $(VG_LIB)/libvex-amd64-linux.a -lgcc \
+  $(VG_LIB)/libgcc-sup-amd64-linux.a
+
 $(OUT)/obj/rtmgrind/rtm_%.o: rtmgrind/rtm_%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(RTM_CFLAGS) $(RTM_DEFS) -Irtmgrind -isystem /usr/include/valgrind -MMD -MP \
-	  -c -o $@ $<
+	$(Q)$(RTM_COMPILE) -Irtmgrind -MMD -MP -c -o $@ $<
 
 $(RTM_TOOL): $(RTM_OBJ)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -static -nodefaultlibs -nostartfiles -u _start -no-pie \
-	  -Wl,-Ttext-segment=0x58000000 -Wl,--build-id=none -Wl,-z,noexecstack $(RTM_WRAP) -o $@ \
-	  $(RTM_OBJ) $(VG_LIB)/libcoregrind-amd64-linux.a $(VG_LIB)/libvex-amd64-linux.a -lgcc \
-	  $(VG_LIB)/libgcc-sup-amd64-linux.a
+	$(Q)$(RTM_LINK) -o $@ $(RTM_OBJ) $(RTM_LIBS)
 
 $(OUT)/bin/rtmgrind: rtmgrind/rtmgrind.sh $(RTM_TOOL)
 	@mkdir -p $(@D)

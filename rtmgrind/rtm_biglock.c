@@ -284,7 +284,7 @@ lock_release(struct sched_lock *p)
     (void)p;
     tl_assert(t);
     rtm_tx_settle(t);
-    rtm_hooks_update();
+    rtm_hooks_update(rtm_clock());
     rtm_lines_trim();
     rtm_lock_guard();
     now = rtm_clock();

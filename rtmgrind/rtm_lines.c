@@ -223,6 +223,27 @@ take(struct rtm_line *l, Int me, const struct access *x)
     }
 }
 
+/* Average cycles between two transfers, weighted towards the latest: how often
+ * threads meet where there are no transactions. */
+static ULong gap_avg = 1000, last_transfer;
+
+static void
+note_transfer(ULong now)
+{
+    const ULong gap = now > last_transfer ? now - last_transfer : 0;
+
+    gap_avg += ((Long)(gap < 100000 ? gap : 100000) - (Long)gap_avg) / 16;
+    last_transfer = now;
+}
+
+ULong
+rtm_transfer_gap(ULong now)
+{
+    const ULong gap = now > last_transfer ? now - last_transfer : 0;
+
+    return gap > gap_avg ? gap : gap_avg;
+}
+
 /* Charge for moving the line here from the core that wrote it last. A read
  * leaves it shared, and reading shared lines is free: what a core pays for the
  * first read of a line in its life is not modelled. */
@@ -230,6 +251,7 @@ static void
 transfer(struct rtm_line *l, Int me, Bool write)
 {
     if (l->last >= 0 && l->last != me) {
+        note_transfer(rtm_clock());
         rtm_clock_add(rtm_opt.cost_line);
         l->last = -1;
     }

@@ -222,7 +222,7 @@ struct rtm_thread {
     Bool woken, timed_out;
     ULong clock_at_wait;
     ULong wait_end; /* when the wait times out; RTM_NEVER: never */
-    Addr sleep_rem;    /* where nanosleep wants the rest, or 0 */
+    Addr sleep_rem; /* where nanosleep wants the rest, or 0 */
 
     /* real system call */
     Int sysno;
@@ -282,7 +282,8 @@ ULong rtm_help_rdtsc(void);
 void rtm_help_rdtscp(VexGuestAMD64State *gs);
 void rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx);
 extern Bool rtm_hooks_on; /* translations check accesses */
-Bool rtm_hooks_update(void);
+void rtm_hooks_update(ULong now);
+Bool rtm_tx_lately(ULong now);
 extern ULong rtm_tx_cycles_avg;
 
 /* rtm_lines.c */
@@ -297,7 +298,8 @@ VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
 void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
 void rtm_lines_release(struct rtm_tx *tx);
-void rtm_lines_trim(void); /* bound the memory of idle lines */
+ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
+void rtm_lines_trim(void);         /* bound the memory of idle lines */
 ULong rtm_lines_live(void);
 Addr rtm_line_addr(const struct rtm_line *l);
 

@@ -205,12 +205,13 @@ earliest(const struct rtm_thread *not_this, ULong *when)
 static ULong
 quantum(const struct rtm_thread *t)
 {
+    const Bool lately = rtm_tx_lately(t->clock);
     ULong q = rtm_opt.quantum, spin;
 
     if (q == 0) {
-        q = rtm_tx_cycles_avg / 4;
+        q = lately ? rtm_tx_cycles_avg / 4 : rtm_transfer_gap(t->clock) / 2;
         q = q < 16 ? 16 : q > 1000 ? 1000 : q;
-        spin = rtm_hooks_on ? t->spun / 32 : t->spun / 8;
+        spin = lately ? t->spun / 32 : t->spun / 8;
         spin = spin < MOST_SPINNING ? spin : MOST_SPINNING;
         q = spin > q ? spin : q;
     }

@@ -22,6 +22,7 @@ Int rtm_live;
 Bool rtm_hooks_on;
 ULong rtm_tx_cycles_avg = 400;
 static Bool hooks_wanted;
+static ULong last_tx; /* when one ended last */
 
 const HChar *const rtm_cause_name[RTM_C_LAST] = {
     "conflict", "capacity_write", "capacity_read", "explicit", "syscall", "instruction",
@@ -61,6 +62,7 @@ clock_of(struct rtm_thread *t)
 static void
 note_length(ULong cycles)
 {
+    last_tx = rtm_clock() > last_tx ? rtm_clock() : last_tx;
     rtm_tx_cycles_avg += ((Long)cycles - (Long)rtm_tx_cycles_avg) / 16;
 }
 
@@ -183,15 +185,31 @@ rtm_tx_forget_others(struct rtm_thread *me)
  * but the return address, and keep a frame pointer. */
 #define NOTE_HOST_FRAME(t) ((t)->gen_rsp = (HWord)__builtin_frame_address(0) + 16)
 
-Bool
-rtm_hooks_update(void)
+/* Called between blocks. Blocks are translated with hooks from the first
+ * transaction on, and without again when there has been none for long; twice
+ * as long each time, since translating anew takes host time. */
+void
+rtm_hooks_update(ULong now)
 {
-    if (!hooks_wanted || rtm_hooks_on) {
-        return False;
+    static ULong quiet = 50 * 1000 * 1000;
+
+    if (hooks_wanted && !rtm_hooks_on) {
+        rtm_hooks_on = True;
+        last_tx = now;
+        VG_(discard_translations)(0, ~0ULL, "rtmgrind: transactions begin");
     }
-    rtm_hooks_on = True;
-    VG_(discard_translations)(0, ~0ULL, "rtmgrind: first transaction");
-    return True;
+    else if (rtm_hooks_on && rtm_live == 0 && !rtm_opt.coherence && now > last_tx + quiet) {
+        rtm_hooks_on = hooks_wanted = False;
+        quiet *= 2;
+        VG_(discard_translations)(0, ~0ULL, "rtmgrind: no transactions any more");
+    }
+}
+
+/* Were there transactions lately? Then threads are interleaved for them. */
+Bool
+rtm_tx_lately(ULong now)
+{
+    return rtm_live > 0 || (rtm_hooks_on && now < last_tx + 1000 * 1000);
 }
 
 static void

@@ -5,7 +5,7 @@
 set -u
 
 . tests/tap.sh
-rtmgrind=out/bin/rtmgrind
+rtmgrind=${RTMGRIND:-out/bin/rtmgrind}
 program=out/tests/rtmgrind/schedule
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -302,6 +303,28 @@ fork_by_another_thread_aborts(void **state)
     assert_int_equal(data.word[0], 1);
 }
 
+/* So does a change of mappings: the kernel interrupts every core for it. */
+static void
+protect(void *arg)
+{
+    static _Alignas(4096) char page[4096];
+
+    (void)arg;
+    mprotect(page, sizeof page, PROT_READ | PROT_WRITE);
+}
+
+static void
+mprotect_by_another_thread_aborts(void **state)
+{
+    struct duel d = {.touch = write_it, .disturb = protect, .arg = &data};
+
+    (void)state;
+    data.word[0] = 1;
+    duel_run(&d);
+    assert_int_equal(d.victim, 0);
+    assert_int_equal(data.word[0], 1);
+}
+
 int
 main(void)
 {
@@ -335,6 +358,7 @@ main(void)
         cmocka_unit_test(thread_exit_inside_aborts),
         cmocka_unit_test(create_thread_inside_aborts),
         cmocka_unit_test(fork_by_another_thread_aborts),
+        cmocka_unit_test(mprotect_by_another_thread_aborts),
     };
 
     return LITMUS_MAIN(tests);

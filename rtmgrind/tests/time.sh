@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# N threads behave like N cores, and the same run twice is the same run.
+# N threads behave like N cores, and the same run twice is the same run. time.sh PART... runs only
+# these parts.
 set -u
 
 . tests/tap.sh
-rtmgrind=out/bin/rtmgrind
+rtmgrind=${RTMGRIND:-out/bin/rtmgrind}
 program=out/tests/rtmgrind/schedule
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -24,64 +25,78 @@ run() {
 
 field() { jq -r "$2" "$dir/$1.json"; }
 makespan() { field "$1" .totals.makespan_cycles; }
-
-# --- Determinism ---
-tap_is "4 threads count to 2000" "$(run a counter 4 500 --)" 2000
-tap_is "and again" "$(run b counter 4 500 --)" 2000
-tap_is "twice the same report, to the cycle" "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
-tap_ok "with conflicts in it ($(field a .totals.aborts.conflict))" \
-    test "$(field a .totals.aborts.conflict)" -gt 10
-tap_is "and no real waits" "$(field a .totals.real_waits)" 0
-declare -A seen
-for seed in 1 2 3 4; do
-    run "s$seed" counter 4 500 -- --seed=$seed >/dev/null
-    seen[$(field "s$seed" '"\(.totals.makespan_cycles) \(.totals.aborts.conflict)"')]=$seed
-done
-tap_is "four seeds, four schedules" "${#seen[@]}" 4
-run c counter 4 500 -- --seed=3 >/dev/null
-tap_is "a seed repeats" "$(jq -S . "$dir/c.json")" "$(jq -S . "$dir/s3.json")"
-
-# --- Cores ---
-run base private 1 1 -- >/dev/null
-run one private 1 20000 -- >/dev/null
-run four private 4 20000 -- >/dev/null
-run many private 16 20000 -- >/dev/null
-run core1 private 4 20000 -- --cores=1 >/dev/null
-run core2 private 4 20000 -- --cores=2 >/dev/null
-run core3 private 16 5000 -- --cores=3 --slice=50000 >/dev/null
-work=$(($(makespan one) - $(makespan base)))
-
-# ratio NAME: its work beyond start-up in hundredths of one thread's
-ratio() { echo $((($(makespan "$1") - $(makespan base)) * 100 / work)); }
-
 between() { test "$1" -ge "$2" -a "$1" -le "$3"; }
-tap_ok "4 threads take the time of one ($(ratio four) %)" between "$(ratio four)" 95 115
-tap_ok "so do 16 ($(ratio many) %)" between "$(ratio many)" 95 140
-tap_ok "on one core 4 threads take 4 times as long ($(ratio core1) %)" \
-    between "$(ratio core1)" 380 460
-tap_ok "on two cores twice ($(ratio core2) %)" between "$(ratio core2)" 190 240
-tap_ok "16 quarter-threads on 3 cores take 4/3 ($(ratio core3) %)" between "$(ratio core3)" 130 180
-tap_ok "a core's threads are switched inside transactions ($(field core3 .totals.aborts.timer))" \
-    test "$(field core3 .totals.aborts.timer)" -gt 0
-tap_is "no conflicts between private lines" "$(field four .totals.aborts.conflict)" 0
-tap_is "only the beginning and end of threads, which change mappings, disturb them" \
-    "$(field four '.totals | .aborts.total - .aborts.tlb')" 0
 
-# --- The cost model ---
-run dear private 1 20000 -- --cost-begin=140 >/dev/null
-tap_is "--cost-begin=140 adds 100 cycles to each of 20000 begins" \
-    "$(($(makespan dear) - $(makespan one)))" 2000000
-run dear private 1 20000 -- --cost-commit=130 >/dev/null
-tap_is "--cost-commit=130 adds 100 cycles to each commit" \
-    "$(($(makespan dear) - $(makespan one)))" 2000000
-run slow private 1 20000 -- --cost-insn=2 >/dev/null
-insns=$(($(makespan one) - 20000 * 70)) # the rest is begins and commits, 40 and 30 cycles
-tap_ok "--cost-insn=2 makes instructions twice as long" \
-    between $((($(makespan slow) - $(makespan one)) * 100 / insns)) 90 101
+# Determinism.
+part_repeat() {
+    tap_is "4 threads count to 2000" "$(run a counter 4 500 --)" 2000
+    tap_is "and again" "$(run b counter 4 500 --)" 2000
+    tap_is "twice the same report, to the cycle" "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
+    tap_ok "with conflicts in it ($(field a .totals.aborts.conflict))" \
+        test "$(field a .totals.aborts.conflict)" -gt 10
+    tap_is "and no real waits" "$(field a .totals.real_waits)" 0
+    declare -A seen
+    for seed in 1 2 3 4; do
+        run "s$seed" counter 4 500 -- --seed=$seed >/dev/null
+        seen[$(field "s$seed" '"\(.totals.makespan_cycles) \(.totals.aborts.conflict)"')]=$seed
+    done
+    tap_is "four seeds, four schedules" "${#seen[@]}" 4
+    run c counter 4 500 -- --seed=3 >/dev/null
+    tap_is "a seed repeats" "$(jq -S . "$dir/c.json")" "$(jq -S . "$dir/s3.json")"
+}
 
-# --- Real waits are reported ---
-tap_is "a read from another process ends" "$(run pipe pipe --)" read
-tap_ok "and is counted ($(field pipe .totals.real_waits))" \
-    test "$(field pipe .totals.real_waits)" -gt 0
-tap_has "and reported as not repeatable" "$("$rtmgrind" "$program" pipe 2>&1)" "may not repeat"
+# Cores.
+part_cores() {
+    run base private 1 1 -- >/dev/null
+    run one private 1 20000 -- >/dev/null
+    run four private 4 20000 -- >/dev/null
+    run many private 16 20000 -- >/dev/null
+    run core1 private 4 20000 -- --cores=1 >/dev/null
+    run core2 private 4 20000 -- --cores=2 >/dev/null
+    run core3 private 16 5000 -- --cores=3 --slice=50000 >/dev/null
+    work=$(($(makespan one) - $(makespan base)))
+
+    # ratio NAME: its work beyond start-up in hundredths of one thread's
+    ratio() { echo $((($(makespan "$1") - $(makespan base)) * 100 / work)); }
+    tap_ok "4 threads take the time of one ($(ratio four) %)" between "$(ratio four)" 95 115
+    tap_ok "so do 16 ($(ratio many) %)" between "$(ratio many)" 95 140
+    tap_ok "on one core 4 threads take 4 times as long ($(ratio core1) %)" \
+        between "$(ratio core1)" 380 460
+    tap_ok "on two cores twice ($(ratio core2) %)" between "$(ratio core2)" 190 240
+    tap_ok "16 quarter-threads on 3 cores take 4/3 ($(ratio core3) %)" \
+        between "$(ratio core3)" 130 180
+    tap_ok "a core's threads are switched inside transactions ($(field core3 .totals.aborts.timer))" \
+        test "$(field core3 .totals.aborts.timer)" -gt 0
+    tap_is "no conflicts between private lines" "$(field four .totals.aborts.conflict)" 0
+    tap_is "only the beginning and end of threads, which change mappings, disturb them" \
+        "$(field four '.totals | .aborts.total - .aborts.tlb')" 0
+}
+
+# The cost model.
+part_costs() {
+    run one private 1 20000 -- >/dev/null
+    run dear private 1 20000 -- --cost-begin=140 >/dev/null
+    tap_is "--cost-begin=140 adds 100 cycles to each of 20000 begins" \
+        "$(($(makespan dear) - $(makespan one)))" 2000000
+    run dear private 1 20000 -- --cost-commit=130 >/dev/null
+    tap_is "--cost-commit=130 adds 100 cycles to each commit" \
+        "$(($(makespan dear) - $(makespan one)))" 2000000
+    run slow private 1 20000 -- --cost-insn=2 >/dev/null
+    insns=$(($(makespan one) - 20000 * 70)) # the rest is begins and commits, 40 and 30 cycles
+    tap_ok "--cost-insn=2 makes instructions twice as long" \
+        between $((($(makespan slow) - $(makespan one)) * 100 / insns)) 90 101
+}
+
+# Real waits are reported.
+part_waits() {
+    tap_is "a read from another process ends" "$(run pipe pipe --)" read
+    tap_ok "and is counted ($(field pipe .totals.real_waits))" \
+        test "$(field pipe .totals.real_waits)" -gt 0
+    tap_has "and reported as not repeatable" "$("$rtmgrind" "$program" pipe 2>&1)" "may not repeat"
+}
+
+[ $# -gt 0 ] || set -- repeat cores costs waits
+for part; do
+    "part_$part"
+done
 tap_done
