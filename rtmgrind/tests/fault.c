@@ -53,7 +53,10 @@ divide_by_zero(void)
 static void
 divide_overflow(void)
 {
-    __asm__ volatile("movl $0x80000000, %%eax\n\tcltd\n\tidivl %0" : : "r"(-1) : "rax", "rdx", "cc");
+    __asm__ volatile("movl $0x80000000, %%eax\n\tcltd\n\tidivl %0"
+                     :
+                     : "r"(-1)
+                     : "rax", "rdx", "cc");
 }
 
 static void
@@ -261,11 +264,12 @@ stores_before_the_fault_are_undone(void **state)
     catch_all();
     data.word[0] = 1;
     data.word[1] = 1;
-    __asm__ volatile("xbegin 1f\n\tmovq $2, (%1)\n\tincq 8(%1)\n\tmovl 0, %%ecx\n\tmovq $3, (%1)\n\t"
-                     "xend\n1:"
-                     : "+a"(status)
-                     : "r"(&data)
-                     : "rcx", "memory", "cc");
+    __asm__ volatile(
+        "xbegin 1f\n\tmovq $2, (%1)\n\tincq 8(%1)\n\tmovl 0, %%ecx\n\tmovq $3, (%1)\n\t"
+        "xend\n1:"
+        : "+a"(status)
+        : "r"(&data)
+        : "rcx", "memory", "cc");
     assert_int_equal(status, 0);
     assert_int_equal(data.word[0], 1);
     assert_int_equal(data.word[1], 1);

@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Three lines in a row, so that there are neighbours. */
-static _Alignas(4096) struct line lines[3];
+/* Neighbours on both sides, and room for FXSAVE. */
+static _Alignas(4096) struct line lines[12];
 static volatile uint64_t seen[4];
 
 #define AT ((volatile char *)&lines[1])
@@ -43,10 +43,10 @@ nothing(void *p)
 /* ------------------------------------------------------------------ */
 /* What the peer does: each to the 32 bytes at p                       */
 
-#define ACCESS(name, text, ...)                                                                    \
-    static void name(void *p)                                                                      \
-    {                                                                                              \
-        __asm__ volatile(text : : "D"(p), "S"(p) : "memory", "cc", ##__VA_ARGS__);                 \
+#define ACCESS(name, text, ...)                                                    \
+    static void name(void *p)                                                      \
+    {                                                                              \
+        __asm__ volatile(text : : "D"(p), "S"(p) : "memory", "cc", ##__VA_ARGS__); \
     }
 
 ACCESS(load_1, "movb (%0), %%al", "rax")
@@ -57,7 +57,8 @@ ACCESS(load_16, "movups (%0), %%xmm0", "xmm0")
 ACCESS(load_32, "vmovups (%0), %%ymm0\n\tvzeroupper", "xmm0")
 ACCESS(load_x87, "fldt (%0)\n\tfstp %%st(0)", "st")
 ACCESS(load_compare, "cmpl $0, (%0)")
-ACCESS(load_masked, "vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\tvmaskmovps (%0), %%xmm1, %%xmm0", "xmm0", "xmm1")
+ACCESS(load_masked, "vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\tvmaskmovps (%0), %%xmm1, %%xmm0", "xmm0",
+       "xmm1")
 ACCESS(load_gather,
        "vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\tvpxor %%xmm2, %%xmm2, %%xmm2\n\t"
        "vpgatherdd %%xmm1, (%0,%%xmm2,4), %%xmm0",
@@ -73,14 +74,14 @@ ACCESS(store_16, "movups %%xmm0, (%0)")
 ACCESS(store_32, "vmovups %%ymm0, (%0)")
 ACCESS(store_x87, "fld1\n\tfstpt (%0)", "st")
 ACCESS(store_add, "addl $1, (%0)")
-ACCESS(store_masked,
-       "vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\tvmaskmovps %%xmm0, %%xmm1, (%0)", "xmm0", "xmm1")
+ACCESS(store_masked, "vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\tvmaskmovps %%xmm0, %%xmm1, (%0)", "xmm0",
+       "xmm1")
 ACCESS(store_string, "stosq\n\tsub $8, %0", "rax")
 ACCESS(store_rep, "mov $32, %%ecx\n\tmov %0, %%rdi\n\trep stosb", "rcx", "rax")
 ACCESS(store_non_temporal, "movnti %%rax, (%0)")
-ACCESS(store_push,
-       "mov %%rsp, %%rbx\n\tlea 8(%0), %%rsp\n\tpush %%rax\n\tmov %%rbx, %%rsp", "rax", "rbx")
-ACCESS(store_fxsave, "fxsave -256(%0)")
+ACCESS(store_push, "mov %%rsp, %%rbx\n\tlea 8(%0), %%rsp\n\tpush %%rax\n\tmov %%rbx, %%rsp", "rax",
+       "rbx")
+ACCESS(store_fxsave, "fxsave (%0)")
 ACCESS(locked_inc, "lock incl (%0)")
 ACCESS(locked_xadd, "mov $1, %%eax\n\tlock xaddl %%eax, (%0)", "rax")
 ACCESS(locked_or_nothing, "lock orl $0, (%0)")
@@ -94,25 +95,47 @@ struct access {
     int writes, aborts_in_tx;
 };
 
-#define READ(name) {#name, name, 0, 0}
-#define WRITE(name) {#name, name, 1, 0}
+#define READ(name)        \
+    {                     \
+#name, name, 0, 0 \
+    }
+#define WRITE(name)       \
+    {                     \
+#name, name, 1, 0 \
+    }
 static const struct access accesses[] = {
-    READ(load_1),       READ(load_2),
-    READ(load_4),       READ(load_8),
-    READ(load_16),      READ(load_32),
-    READ(load_x87),     READ(load_compare),
-    READ(load_masked),  READ(load_gather),
-    READ(load_string),  READ(load_pop),
-    WRITE(store_1),     WRITE(store_2),
-    WRITE(store_4),     WRITE(store_8),
-    WRITE(store_16),    WRITE(store_32),
-    WRITE(store_x87),   WRITE(store_add),
-    WRITE(store_masked), WRITE(store_string),
-    WRITE(store_rep),   {"store_non_temporal", store_non_temporal, 1, 1},
-    WRITE(store_push),  {"store_fxsave", store_fxsave, 1, 1},
-    WRITE(locked_inc),  WRITE(locked_xadd),
-    WRITE(locked_or_nothing), WRITE(xchg),
-    WRITE(cmpxchg_fails), WRITE(cmpxchg16b),
+    READ(load_1),
+    READ(load_2),
+    READ(load_4),
+    READ(load_8),
+    READ(load_16),
+    READ(load_32),
+    READ(load_x87),
+    READ(load_compare),
+    READ(load_masked),
+    READ(load_gather),
+    READ(load_string),
+    READ(load_pop),
+    WRITE(store_1),
+    WRITE(store_2),
+    WRITE(store_4),
+    WRITE(store_8),
+    WRITE(store_16),
+    WRITE(store_32),
+    WRITE(store_x87),
+    WRITE(store_add),
+    WRITE(store_masked),
+    WRITE(store_string),
+    WRITE(store_rep),
+    {"store_non_temporal", store_non_temporal, 1, 1},
+    WRITE(store_push),
+    {"store_fxsave", store_fxsave, 1, 1},
+    WRITE(locked_inc),
+    WRITE(locked_xadd),
+    WRITE(locked_or_nothing),
+    WRITE(xchg),
+    WRITE(cmpxchg_fails),
+    WRITE(cmpxchg16b),
 };
 enum { N_ACCESSES = sizeof accesses / sizeof accesses[0] };
 
@@ -159,7 +182,8 @@ transaction_against_writer(void **state)
     if (a->aborts_in_tx) {
         assert_int_equal(d.peer, 0);
         assert_int_equal(d.victim, STARTED);
-    } else {
+    }
+    else {
         assert_int_equal(d.victim, CONFLICT | RETRY);
         assert_int_equal(d.peer, STARTED);
     }
@@ -488,8 +512,8 @@ add_matrix(struct CMUnitTest *tests, size_t *n, const char *suffix, CMUnitTestFu
 
     for (i = 0; i < N_ACCESSES; i++, used++) {
         snprintf(names[used], sizeof names[used], "%s_%s", accesses[i].name, suffix);
-        tests[(*n)++] = (struct CMUnitTest){names[used], f, NULL, NULL,
-                                            (void *)(uintptr_t)&accesses[i]};
+        tests[(*n)++] =
+            (struct CMUnitTest){names[used], f, NULL, NULL, (void *)(uintptr_t)&accesses[i]};
     }
 }
 

@@ -27,13 +27,7 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* Status bits: SDM volume 1, table 16-1. */
-enum {
-    EXPLICIT = 1 << 0,
-    RETRY = 1 << 1,
-    CONFLICT = 1 << 2,
-    CAPACITY = 1 << 3,
-    NESTED = 1 << 5
-};
+enum { EXPLICIT = 1 << 0, RETRY = 1 << 1, CONFLICT = 1 << 2, CAPACITY = 1 << 3, NESTED = 1 << 5 };
 
 #define LINE 64
 
@@ -87,14 +81,14 @@ wait_until(uint64_t when)
 }
 
 /* Status of a transaction around `body`, STARTED when it committed. */
-#define IN_TX(body)                                                                                \
-    __extension__({                                                                                \
-        const unsigned status_ = tx_begin();                                                       \
-        if (status_ == STARTED) {                                                                  \
-            body;                                                                                  \
-            tx_end();                                                                              \
-        }                                                                                          \
-        status_;                                                                                   \
+#define IN_TX(body)                          \
+    __extension__({                          \
+        const unsigned status_ = tx_begin(); \
+        if (status_ == STARTED) {            \
+            body;                            \
+            tx_end();                        \
+        }                                    \
+        status_;                             \
     })
 
 /* ------------------------------------------------------------------ */
@@ -138,7 +132,8 @@ duel_peer(void *p)
     wait_until(d.start + APART);
     if (d.peer_in_tx) {
         status = tx_held(d.disturb, d.arg, d.start + 2 * APART);
-    } else {
+    }
+    else {
         d.disturb(d.arg);
     }
     wait_until(d.start + 6 * APART); /* the end of a thread unmaps memory, which aborts */

@@ -113,7 +113,8 @@ step(void)
                      : "memory", "cc");
     if (a.word[0] == 1 && b.word[0] == 1 && x == 1 && y == 1) {
         outcome = "undone";
-    } else if (a.word[0] == 3 && b.word[0] == 3 && x == 3 && y == 3) {
+    }
+    else if (a.word[0] == 3 && b.word[0] == 3 && x == 3 && y == 3) {
         outcome = "done";
     }
     printf("%#x %s\n", status, outcome);
@@ -132,22 +133,30 @@ main(int argc, char **argv)
     }
     if (!strcmp(what, "cpuid")) {
         cpuid();
-    } else if (!strcmp(what, "begin")) {
+    }
+    else if (!strcmp(what, "begin")) {
         printf("%#x\n", IN_TX((void)0));
-    } else if (!strcmp(what, "write-set")) {
+    }
+    else if (!strcmp(what, "write-set")) {
         first_too_many(n, 1, 2000);
-    } else if (!strcmp(what, "write-sets")) {
+    }
+    else if (!strcmp(what, "write-sets")) {
         many_sets(n, m);
-    } else if (!strcmp(what, "read-set")) {
+    }
+    else if (!strcmp(what, "read-set")) {
         first_too_many(LINE, 0, n);
-    } else if (!strcmp(what, "rate")) {
+    }
+    else if (!strcmp(what, "rate")) {
         rate((int)n, (unsigned)m);
-    } else if (!strcmp(what, "spin")) {
+    }
+    else if (!strcmp(what, "spin")) {
         const uint64_t until = now() + (uint64_t)n;
         printf("%#x\n", IN_TX(wait_until(until)));
-    } else if (!strcmp(what, "step")) {
+    }
+    else if (!strcmp(what, "step")) {
         step();
-    } else {
+    }
+    else {
         return 2;
     }
     return 0;

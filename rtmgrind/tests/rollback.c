@@ -31,11 +31,12 @@ memory_of_every_width(void **state)
         *(volatile uint16_t *)((char *)data + 2) = 0xFFFF;
         *(volatile uint32_t *)((char *)data + 4) = ~0u;
         *(volatile uint64_t *)((char *)data + 8) = ~0ULL;
-        __asm__ volatile("movups %%xmm0, 16(%0)\n\tvmovups %%ymm0, 32(%0)\n\tfld1\n\tfstpt 100(%0)\n\t"
-                         "incq 120(%0)\n\tlock xaddl %%eax, 128(%0)\n\tpushq $1\n\tpop 160(%0)"
-                         :
-                         : "r"(data)
-                         : "memory", "rax", "cc");
+        __asm__ volatile(
+            "movups %%xmm0, 16(%0)\n\tvmovups %%ymm0, 32(%0)\n\tfld1\n\tfstpt 100(%0)\n\t"
+            "incq 120(%0)\n\tlock xaddl %%eax, 128(%0)\n\tpushq $1\n\tpop 160(%0)"
+            :
+            : "r"(data)
+            : "memory", "rax", "cc");
         TX_ABORT(1);
     }
     assert_int_equal(status, 1u << 24 | EXPLICIT);
@@ -185,7 +186,8 @@ longjmp_out(void **state)
             data[0].word[0] = 2;
             jump();
         }
-    } else {
+    }
+    else {
         in = tx_test();
         tx_end();
     }
@@ -338,15 +340,16 @@ mxcsr_rounding(void **state)
     assert_int_equal(after & 0x6000, up & 0x6000);
 }
 
-#define FOR_16(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
+#define FOR_16(F) \
+    F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
 #define LOAD_X(n) "movups " #n "*16(%[in]), %%xmm" #n "\n\t"
 #define ZERO_X(n) "pxor %%xmm" #n ", %%xmm" #n "\n\t"
 #define STORE_X(n) "movups %%xmm" #n ", " #n "*16(%[out])\n\t"
 #define LOAD_Y(n) "vmovups " #n "*32(%[in]), %%ymm" #n "\n\t"
 #define ZERO_Y(n) "vpxor %%xmm" #n ", %%xmm" #n ", %%xmm" #n "\n\t" /* clears the upper half too */
 #define STORE_Y(n) "vmovups %%ymm" #n ", " #n "*32(%[out])\n\t"
-#define CLOBBER_X                                                                                  \
-    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
+#define CLOBBER_X                                                                            \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
         "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 
 static void
@@ -380,10 +383,11 @@ avx_registers(void **state)
 
     (void)state;
     fill(in, sizeof in);
-    __asm__ volatile(FOR_16(LOAD_Y) "xbegin 1f\n\t" FOR_16(ZERO_Y) "xabort $1\n1:" FOR_16(STORE_Y) "vzeroupper"
-                     :
-                     : [in] "r"(in), [out] "r"(out)
-                     : "rax", "memory", CLOBBER_X);
+    __asm__ volatile(
+        FOR_16(LOAD_Y) "xbegin 1f\n\t" FOR_16(ZERO_Y) "xabort $1\n1:" FOR_16(STORE_Y) "vzeroupper"
+        :
+        : [in] "r"(in), [out] "r"(out)
+        : "rax", "memory", CLOBBER_X);
     assert_memory_equal(out, in, sizeof in);
 }
 
@@ -394,10 +398,11 @@ avx_upper_halves_after_vzeroupper(void **state)
 
     (void)state;
     fill(in, sizeof in);
-    __asm__ volatile(FOR_16(LOAD_Y) "xbegin 1f\n\tvzeroupper\n\txabort $1\n1:" FOR_16(STORE_Y) "vzeroupper"
-                     :
-                     : [in] "r"(in), [out] "r"(out)
-                     : "rax", "memory", CLOBBER_X);
+    __asm__ volatile(
+        FOR_16(LOAD_Y) "xbegin 1f\n\tvzeroupper\n\txabort $1\n1:" FOR_16(STORE_Y) "vzeroupper"
+        :
+        : [in] "r"(in), [out] "r"(out)
+        : "rax", "memory", CLOBBER_X);
     assert_memory_equal(out, in, sizeof in);
 }
 
@@ -410,7 +415,8 @@ commit_keeps_registers(void **state)
 
     (void)state;
     fill(in, sizeof in);
-    __asm__ volatile("vzeroall\n\txbegin 1f\n\t" FOR_16(LOAD_Y) "mov $2, %[rbx]\n\txend\n1:" FOR_16(STORE_Y) "vzeroupper"
+    __asm__ volatile("vzeroall\n\txbegin 1f\n\t" FOR_16(LOAD_Y) "mov $2, %[rbx]\n\txend\n1:" FOR_16(
+                         STORE_Y) "vzeroupper"
                      : [rbx] "+b"(rbx)
                      : [in] "r"(in), [out] "r"(out)
                      : "rax", "memory", CLOBBER_X);

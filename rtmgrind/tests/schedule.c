@@ -148,7 +148,7 @@ causes(void)
     (void)IN_TX(asks_for_cpuid());
     (void)IN_TX(__asm__ volatile("movl 0, %%eax" : : : "rax"));
     (void)IN_TX(__asm__ volatile("syscall" : : "a"(39) : "rcx", "r11"));
-    (void)IN_TX(for (i = 0; i < 64; i++) ((volatile char *)big)[i * 4096] = 1;);
+    (void)IN_TX(for (i = 0; i < 64; i++)((volatile char *)big)[i * 4096] = 1;);
     (void)IN_TX(for (i = 0; i < 9; i++) if (tx_begin() != STARTED) break;);
     return 0;
 }

@@ -282,13 +282,14 @@ vectors_of_the_begin_after_the_handler(void **state)
     start = now() + SPIN;
     send_at(start + 1000);
     wait_until(start);
-    __asm__ volatile("movups %[in], %%xmm7\n\txbegin 1f\n\tpxor %%xmm7, %%xmm7\n"
-                     "2: rdtsc\n\tshl $32, %%rdx\n\tor %%rdx, %%rax\n\tcmp %[until], %%rax\n\tjb 2b\n\t"
-                     "xend\n\tmov $-1, %%eax\n"
-                     "1: movups %%xmm7, %[after]"
-                     : "+a"(status), [after] "=m"(after)
-                     : [in] "m"(in), [until] "r"(start + SPIN)
-                     : "rdx", "xmm7", "memory", "cc");
+    __asm__ volatile(
+        "movups %[in], %%xmm7\n\txbegin 1f\n\tpxor %%xmm7, %%xmm7\n"
+        "2: rdtsc\n\tshl $32, %%rdx\n\tor %%rdx, %%rax\n\tcmp %[until], %%rax\n\tjb 2b\n\t"
+        "xend\n\tmov $-1, %%eax\n"
+        "1: movups %%xmm7, %[after]"
+        : "+a"(status), [after] "=m"(after)
+        : [in] "m"(in), [until] "r"(start + SPIN)
+        : "rdx", "xmm7", "memory", "cc");
     assert_int_equal(pthread_join(sender.self, NULL), 0);
     assert_int_equal(seen.runs, 1);
     assert_int_equal(status, 0);
@@ -376,7 +377,8 @@ signals_among_many_transactions(void **state)
             data.word[1]++;
             tx_end();
             commits++;
-        } else {
+        }
+        else {
             aborts++;
         }
         assert_int_equal(data.word[0], data.word[1]);
@@ -444,7 +446,8 @@ longjmp_out_of_the_handler(void **state)
     assert_int_equal(sigaction(SIGUSR1, &sa, NULL), 0);
     if (sigsetjmp(away, 1) == 0) {
         interrupted(&out);
-    } else {
+    }
+    else {
         left = 1;
         assert_int_equal(pthread_join(sender.self, NULL), 0);
     }

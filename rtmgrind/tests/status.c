@@ -64,11 +64,11 @@ begin_with_16_bit_displacement(void **state)
     assert_int_equal(status, 4 << 24 | EXPLICIT);
 }
 
-#define EXPLICIT_TEST(code)                                                                        \
-    static void explicit_##code(void **state)                                                      \
-    {                                                                                              \
-        (void)state;                                                                               \
-        assert_int_equal(IN_TX(TX_ABORT(code)), (unsigned)(code) << 24 | EXPLICIT);                \
+#define EXPLICIT_TEST(code)                                                         \
+    static void explicit_##code(void **state)                                       \
+    {                                                                               \
+        (void)state;                                                                \
+        assert_int_equal(IN_TX(TX_ABORT(code)), (unsigned)(code) << 24 | EXPLICIT); \
     }
 EXPLICIT_TEST(0)
 EXPLICIT_TEST(1)
@@ -196,7 +196,8 @@ inner_abort_undoes_all(void **state)
         inner = tx_begin();
         if (inner != STARTED) {
             outer = 0xDEAD;
-        } else {
+        }
+        else {
             data.word[1] = 2;
             TX_ABORT(6);
         }

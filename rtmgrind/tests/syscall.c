@@ -33,18 +33,18 @@ raw(long no, long a, long b, long c)
     return ret;
 }
 
-#define ABORTS(name, no, a, b, c)                                                                  \
-    static void name##_aborts(void **state)                                                        \
-    {                                                                                              \
-        unsigned status;                                                                           \
-        (void)state;                                                                               \
-        data.word[0] = 1;                                                                          \
-        status = IN_TX({                                                                           \
-            data.word[0] = 2;                                                                      \
-            (void)raw(no, (long)(a), (long)(b), (long)(c));                                        \
-        });                                                                                        \
-        assert_int_equal(status, 0);                                                               \
-        assert_int_equal(data.word[0], 1);                                                         \
+#define ABORTS(name, no, a, b, c)                           \
+    static void name##_aborts(void **state)                 \
+    {                                                       \
+        unsigned status;                                    \
+        (void)state;                                        \
+        data.word[0] = 1;                                   \
+        status = IN_TX({                                    \
+            data.word[0] = 2;                               \
+            (void)raw(no, (long)(a), (long)(b), (long)(c)); \
+        });                                                 \
+        assert_int_equal(status, 0);                        \
+        assert_int_equal(data.word[0], 1);                  \
     }
 
 static const struct timespec one_ns = {0, 1};
@@ -90,7 +90,8 @@ call_works_on_the_fallback_path(void **state)
     if (tx_begin() == STARTED) {
         (void)raw(SYS_getppid, 0, 0, 0);
         tx_end();
-    } else {
+    }
+    else {
         ret = raw(SYS_getppid, 0, 0, 0);
     }
     assert_int_equal(ret, getppid());
@@ -118,8 +119,8 @@ clock_gettime_commits(void **state)
     clock_gettime(CLOCK_MONOTONIC, &after);
     assert_int_equal(status, STARTED);
     assert_true(ts.tv_sec > 0);
-    assert_true(after.tv_sec > ts.tv_sec
-                || (after.tv_sec == ts.tv_sec && after.tv_nsec >= ts.tv_nsec));
+    assert_true(after.tv_sec > ts.tv_sec ||
+                (after.tv_sec == ts.tv_sec && after.tv_nsec >= ts.tv_nsec));
 }
 
 static void
@@ -215,7 +216,8 @@ fork_after_abort(void **state)
     child = fork();
     if (child == 0) {
         const unsigned status = IN_TX(data.word[1] = 5);
-        _exit(data.word[0] == 1 && tx_test() == 0 && status == STARTED && data.word[1] == 5 ? 21 : 1);
+        _exit(data.word[0] == 1 && tx_test() == 0 && status == STARTED && data.word[1] == 5 ? 21
+                                                                                            : 1);
     }
     assert_int_equal(waitpid(child, &wait_status, 0), child);
     assert_true(WIFEXITED(wait_status));

@@ -13,93 +13,93 @@ static _Alignas(LINE) unsigned char area[4096];
 /* RAX points to the area when the instruction is reached; RDI too, for the string instructions. */
 #define OPERANDS : : "a"(area), "D"(area), "c"(0), "d"(0) : "memory", "cc", "rbx", "rsi"
 
-#define UNFRIENDLY(F)                                                                              \
-    F(CPUID, "cpuid")                                                                              \
-    F(PAUSE, "pause")                                                                              \
-    F(FXSAVE, "fxsave (%%rax)")                                                                    \
-    F(FXRSTOR, "fxrstor (%%rax)")                                                                  \
-    F(XSAVE, "xsave (%%rax)")                                                                      \
-    F(XSAVE64, "xsave64 (%%rax)")                                                                  \
-    F(XRSTOR, "xrstor (%%rax)")                                                                    \
-    F(XSAVEOPT, "xsaveopt (%%rax)")                                                                \
-    F(XSAVEC, "xsavec (%%rax)")                                                                    \
-    F(XSAVES, "xsaves (%%rax)")                                                                    \
-    F(XRSTORS, "xrstors (%%rax)")                                                                  \
-    F(CLFLUSH, "clflush (%%rax)")                                                                  \
-    F(CLFLUSHOPT, "clflushopt (%%rax)")                                                            \
-    F(WRFSBASE, "wrfsbase %%rax")                                                                  \
-    F(WRGSBASE, "wrgsbase %%rax")                                                                  \
-    F(POPF, "popfq")                                                                               \
-    F(MOVNTI, "movnti %%rcx, (%%rax)")                                                             \
-    F(MOVNTPS, "movntps %%xmm0, (%%rax)")                                                          \
-    F(MOVNTPD, "movntpd %%xmm0, (%%rax)")                                                          \
-    F(MOVNTDQ, "movntdq %%xmm0, (%%rax)")                                                          \
-    F(MOVNTQ, "movntq %%mm0, (%%rax)")                                                             \
-    F(MOVNTDQA, "movntdqa (%%rax), %%xmm0")                                                        \
-    F(MASKMOVDQU, "maskmovdqu %%xmm0, %%xmm1")                                                     \
-    F(MASKMOVQ, "maskmovq %%mm0, %%mm1")                                                           \
-    F(VMOVNTPS, "vmovntps %%ymm0, (%%rax)")                                                        \
-    F(VMOVNTPD, "vmovntpd %%ymm0, (%%rax)")                                                        \
-    F(VMOVNTDQ, "vmovntdq %%ymm0, (%%rax)")                                                        \
-    F(VMOVNTDQA, "vmovntdqa (%%rax), %%ymm0")                                                      \
-    F(VMASKMOVDQU, "vmaskmovdqu %%xmm0, %%xmm1")                                                   \
-    F(MOV_SEGMENT, "mov %%ecx, %%es")                                                              \
-    F(POP_SEGMENT, "pop %%fs")                                                                     \
-    F(LSS, "lss (%%rax), %%ecx")                                                                   \
-    F(INT3, "int3")                                                                                \
-    F(INT1, ".byte 0xF1")                                                                          \
-    F(INT_0x80, "int $0x80")                                                                       \
-    F(IRET, "iretq")                                                                               \
-    F(IN, "inb %%dx, %%al")                                                                        \
-    F(IN_imm, "inl $0x80, %%eax")                                                                  \
-    F(OUT, "outb %%al, %%dx")                                                                      \
-    F(OUT_imm, "outl %%eax, $0x80")                                                                \
-    F(INS, "insb")                                                                                 \
-    F(REP_INS, "rep insb")                                                                         \
-    F(OUTS, "outsb")                                                                               \
-    F(REP_OUTS, "rep outsb")                                                                       \
-    F(HLT, "hlt")                                                                                  \
-    F(CLI, "cli")                                                                                  \
-    F(STI, "sti")                                                                                  \
-    F(MONITOR, ".byte 0x0F, 0x01, 0xC8")                                                           \
-    F(MWAIT, ".byte 0x0F, 0x01, 0xC9")                                                             \
-    F(XSETBV, "xsetbv")                                                                            \
-    F(INVD, "invd")                                                                                \
-    F(WBINVD, "wbinvd")                                                                            \
-    F(SYSENTER, "sysenter")                                                                        \
+#define UNFRIENDLY(F)                            \
+    F(CPUID, "cpuid")                            \
+    F(PAUSE, "pause")                            \
+    F(FXSAVE, "fxsave (%%rax)")                  \
+    F(FXRSTOR, "fxrstor (%%rax)")                \
+    F(XSAVE, "xsave (%%rax)")                    \
+    F(XSAVE64, "xsave64 (%%rax)")                \
+    F(XRSTOR, "xrstor (%%rax)")                  \
+    F(XSAVEOPT, "xsaveopt (%%rax)")              \
+    F(XSAVEC, "xsavec (%%rax)")                  \
+    F(XSAVES, "xsaves (%%rax)")                  \
+    F(XRSTORS, "xrstors (%%rax)")                \
+    F(CLFLUSH, "clflush (%%rax)")                \
+    F(CLFLUSHOPT, "clflushopt (%%rax)")          \
+    F(WRFSBASE, "wrfsbase %%rax")                \
+    F(WRGSBASE, "wrgsbase %%rax")                \
+    F(POPF, "popfq")                             \
+    F(MOVNTI, "movnti %%rcx, (%%rax)")           \
+    F(MOVNTPS, "movntps %%xmm0, (%%rax)")        \
+    F(MOVNTPD, "movntpd %%xmm0, (%%rax)")        \
+    F(MOVNTDQ, "movntdq %%xmm0, (%%rax)")        \
+    F(MOVNTQ, "movntq %%mm0, (%%rax)")           \
+    F(MOVNTDQA, "movntdqa (%%rax), %%xmm0")      \
+    F(MASKMOVDQU, "maskmovdqu %%xmm0, %%xmm1")   \
+    F(MASKMOVQ, "maskmovq %%mm0, %%mm1")         \
+    F(VMOVNTPS, "vmovntps %%ymm0, (%%rax)")      \
+    F(VMOVNTPD, "vmovntpd %%ymm0, (%%rax)")      \
+    F(VMOVNTDQ, "vmovntdq %%ymm0, (%%rax)")      \
+    F(VMOVNTDQA, "vmovntdqa (%%rax), %%ymm0")    \
+    F(VMASKMOVDQU, "vmaskmovdqu %%xmm0, %%xmm1") \
+    F(MOV_SEGMENT, "mov %%ecx, %%es")            \
+    F(POP_SEGMENT, "pop %%fs")                   \
+    F(LSS, "lss (%%rax), %%ecx")                 \
+    F(INT3, "int3")                              \
+    F(INT1, ".byte 0xF1")                        \
+    F(INT_0x80, "int $0x80")                     \
+    F(IRET, "iretq")                             \
+    F(IN, "inb %%dx, %%al")                      \
+    F(IN_imm, "inl $0x80, %%eax")                \
+    F(OUT, "outb %%al, %%dx")                    \
+    F(OUT_imm, "outl %%eax, $0x80")              \
+    F(INS, "insb")                               \
+    F(REP_INS, "rep insb")                       \
+    F(OUTS, "outsb")                             \
+    F(REP_OUTS, "rep outsb")                     \
+    F(HLT, "hlt")                                \
+    F(CLI, "cli")                                \
+    F(STI, "sti")                                \
+    F(MONITOR, ".byte 0x0F, 0x01, 0xC8")         \
+    F(MWAIT, ".byte 0x0F, 0x01, 0xC9")           \
+    F(XSETBV, "xsetbv")                          \
+    F(INVD, "invd")                              \
+    F(WBINVD, "wbinvd")                          \
+    F(SYSENTER, "sysenter")                      \
     F(UD2, "ud2")
 
-#define FRIENDLY(F)                                                                                \
-    F(RDTSC, "rdtsc")                                                                              \
-    F(RDTSCP, "rdtscp")                                                                            \
-    F(MFENCE, "mfence")                                                                            \
-    F(LFENCE, "lfence")                                                                            \
-    F(SFENCE, "sfence")                                                                            \
-    F(PREFETCHT0, "prefetcht0 (%%rax)")                                                            \
-    F(NOP, "nop")                                                                                  \
-    F(PUSHF, "pushfq\n\tpop %%rbx")                                                                \
-    F(CLD, "cld")                                                                                  \
-    F(LOCK_INC, "lock incl (%%rax)")                                                               \
-    F(XCHG, "xchg %%rcx, (%%rax)")                                                                 \
-    F(CMPXCHG16B, "lock cmpxchg16b 16(%%rdi)")                                                     \
-    F(REP_STOS, "mov $16, %%ecx\n\trep stosb")                                                     \
-    F(REP_MOVS, "mov %%rdi, %%rsi\n\tmov $16, %%ecx\n\trep movsb")                                 \
-    F(MOVUPS, "movups %%xmm0, (%%rax)")                                                            \
-    F(XTEST, "xtest")                                                                              \
-    F(STMXCSR, "stmxcsr (%%rax)")                                                                  \
-    F(X87, "fld1\n\tfstpl (%%rax)")                                                                \
-    F(VZEROUPPER, "vzeroupper")                                                                    \
+#define FRIENDLY(F)                                                \
+    F(RDTSC, "rdtsc")                                              \
+    F(RDTSCP, "rdtscp")                                            \
+    F(MFENCE, "mfence")                                            \
+    F(LFENCE, "lfence")                                            \
+    F(SFENCE, "sfence")                                            \
+    F(PREFETCHT0, "prefetcht0 (%%rax)")                            \
+    F(NOP, "nop")                                                  \
+    F(PUSHF, "pushfq\n\tpop %%rbx")                                \
+    F(CLD, "cld")                                                  \
+    F(LOCK_INC, "lock incl (%%rax)")                               \
+    F(XCHG, "xchg %%rcx, (%%rax)")                                 \
+    F(CMPXCHG16B, "lock cmpxchg16b 16(%%rdi)")                     \
+    F(REP_STOS, "mov $16, %%ecx\n\trep stosb")                     \
+    F(REP_MOVS, "mov %%rdi, %%rsi\n\tmov $16, %%ecx\n\trep movsb") \
+    F(MOVUPS, "movups %%xmm0, (%%rax)")                            \
+    F(XTEST, "xtest")                                              \
+    F(STMXCSR, "stmxcsr (%%rax)")                                  \
+    F(X87, "fld1\n\tfstpl (%%rax)")                                \
+    F(VZEROUPPER, "vzeroupper")                                    \
     F(BSWAP, "bswap %%rcx")
 
-#define DEFINE(name, text)                                                                         \
-    static unsigned run_##name(void)                                                               \
-    {                                                                                              \
-        const unsigned status = tx_begin();                                                        \
-        if (status == STARTED) {                                                                   \
-            __asm__ volatile(text OPERANDS);                                                       \
-            tx_end();                                                                              \
-        }                                                                                          \
-        return status;                                                                             \
+#define DEFINE(name, text)                   \
+    static unsigned run_##name(void)         \
+    {                                        \
+        const unsigned status = tx_begin();  \
+        if (status == STARTED) {             \
+            __asm__ volatile(text OPERANDS); \
+            tx_end();                        \
+        }                                    \
+        return status;                       \
     }
 UNFRIENDLY(DEFINE)
 FRIENDLY(DEFINE)

@@ -74,10 +74,10 @@ in_ms(clockid_t clock, long ms)
     return ts;
 }
 
-#define LASTED(start, cycles)                                                                      \
-    do {                                                                                           \
-        const uint64_t lasted_ = now() - (start);                                                  \
-        assert_in_range(lasted_, (uint64_t)(cycles), (uint64_t)(cycles) + OVERHEAD);               \
+#define LASTED(start, cycles)                                                        \
+    do {                                                                             \
+        const uint64_t lasted_ = now() - (start);                                    \
+        assert_in_range(lasted_, (uint64_t)(cycles), (uint64_t)(cycles) + OVERHEAD); \
     } while (0)
 
 /* ------------------------------------------------------------------ */
