@@ -69,17 +69,20 @@ def environment(**changes):
 
 
 def evidence(arguments):
-    """'hardware' where a trial transaction commits on this machine, else 'emulated'."""
-    probe = subprocess.run([arguments.python, "-c", "import elision; print(elision.active())"],
+    """'hardware' where trial transactions commit on this machine, else 'emulated'; and why."""
+    probe = subprocess.run([arguments.python, "-c",
+                            "import elision, json; print(json.dumps(elision.verdict()))"],
                            env=environment(PYTHON_ELISION="1"), capture_output=True, text=True)
     if probe.returncode != 0:
         fail(f"{arguments.python} cannot elide its GIL: {probe.stderr.strip()[-200:]};"
              " run make python")
-    if probe.stdout.strip() == "True":
-        return "hardware"
+    verdict = json.loads(probe.stdout)
+    if verdict["can_elide"]:
+        return "hardware", verdict["reason"]
     if not os.access(arguments.rtmgrind, os.X_OK):
-        fail(f"no RTM on this machine and no {arguments.rtmgrind}: install valgrind, run make")
-    return "emulated"
+        fail(f"no RTM on this machine ({verdict['reason']}) and no {arguments.rtmgrind}:"
+             " install valgrind, run make")
+    return "emulated", verdict["reason"]
 
 
 def select(arguments, folder):
@@ -205,9 +208,9 @@ def verdict(cases):
 def main():
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    kind = evidence(arguments)
-    print("run: RTM works here: hardware figures" if kind == "hardware" else
-          "run: no RTM here: running under rtmgrind, figures are emulated (virtual time)")
+    kind, reason = evidence(arguments)
+    print(f"run: RTM works here ({reason}): hardware figures" if kind == "hardware" else
+          f"run: no RTM here ({reason}): under rtmgrind, figures are emulated (virtual time)")
     with tempfile.TemporaryDirectory(prefix="elision-run-") as name:
         folder = pathlib.Path(name)
         list_path, size = select(arguments, folder)
