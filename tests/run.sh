@@ -109,7 +109,10 @@ for program in ${early[@]+"${early[@]}"} ${late[@]+"${late[@]}"}; do
             echo "FAILED $program: ran no test and names no reason to skip"
         fi
     else
-        echo "FAILED $program: $(grep -m 1 '^not ok' "$tap" | grep -vi '# *todo')"
+        # Each failed point with its diagnostics, as far as they help.
+        echo "FAILED $program:"
+        awk '/^(not )?ok/ { bad = /^not/ && tolower($0) !~ /# *todo/ }
+            bad { print "    " substr($0, 1, 200) }' "$tap" | head -n 40
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
