@@ -104,7 +104,7 @@ help:
 #: make run       the main job: tokenise real text on 1, 2 and 4 threads, plain, elided, GIL off
 #: make test      everything that can be checked; the last line is "N passed, N failed"
 #: make check     the part of it that needs no interpreter, in about a minute
-#: make stress    hours of the same (STRESS_SECONDS= per test)
+#: make stress    the same for longer: MINUTES=10 for each test
 #: make lint      format, warnings, include direction, licences, sizes, scripts
 #: make format    lay the C sources out with clang-format
 #: make python    the patched interpreter, out/python/bin/python3
