@@ -59,7 +59,7 @@ struct elision_site_state {
     _Atomic uint32_t granted; /* what credit was when last set; granted - credit have committed, but
                                * for one that may be under way */
     _Atomic uint32_t version; /* odd while granted and count.commits change */
-    uint64_t typical; /* cycles of the last timed transaction that committed */
+    uint64_t typical;         /* cycles of the last timed transaction that committed */
     struct elision_policy_state policy;
     struct elision_counters count;
 } ELISION_ALIGNED;
@@ -75,29 +75,29 @@ struct elision_section {
     struct elision_fallback *wanted; /* the lock that is being entered */
     struct elision_site_state *state;
     enum elision_path path;
-    bool joined;     /* part of an outer section's transaction */
-    bool on_credit;  /* began on the fast path, which has counted it already */
+    bool joined;                  /* part of an outer section's transaction */
+    bool on_credit;               /* began on the fast path, which has counted it already */
     struct elision_fallback *aux; /* the auxiliary lock it holds, or NULL */
-    uint64_t began;  /* TSC; 0: not measured */
-    uint64_t waited; /* TSC cycles before it began */
+    uint64_t began;               /* TSC; 0: not measured */
+    uint64_t waited;              /* TSC cycles before it began */
     struct elision_policy_attempt attempt;
 };
 
 struct elision_thread {
     /* 0: outside. The lock's address: its section is the only one and a fast speculative one.
-     * ELISION_INSIDE: any other section, which is holding's or in sections[]; or nobody's record. */
+     * ELISION_INSIDE: any other section, which is holding's or in sections[]; or nobody's. */
     uintptr_t inside;
-    struct elision_fallback *holding;     /* lock of the only section, a fast locked one, or NULL */
-    struct elision_site_state *state;     /* of either */
-    uint32_t depth;                       /* sections in sections[] */
-    uint32_t ticks;                       /* checkpoints left before a cut; 0: not yet loaded */
-    uint32_t id;                          /* in lock words; 0: the record of nobody */
-    uint32_t sample;                      /* locked sections until the next timed one */
-    struct elision_fallback *wants_lock;  /* the next enter of this lock takes it */
-    struct elision_thread *next;          /* in the list of all; constant after insertion */
-    _Atomic uint64_t parks, handovers;    /* of waits by this thread */
-    bool alive;                           /* under the registry's mutex */
-    bool transacting;                     /* a slow-path section's transaction is open */
+    struct elision_fallback *holding;    /* lock of the only section, a fast locked one, or NULL */
+    struct elision_site_state *state;    /* of either */
+    uint32_t depth;                      /* sections in sections[] */
+    uint32_t ticks;                      /* checkpoints left before a cut; 0: not yet loaded */
+    uint32_t id;                         /* in lock words; 0: the record of nobody */
+    uint32_t sample;                     /* locked sections until the next timed one */
+    struct elision_fallback *wants_lock; /* the next enter of this lock takes it */
+    struct elision_thread *next;         /* in the list of all; constant after insertion */
+    _Atomic uint64_t parks, handovers;   /* of waits by this thread */
+    bool alive;                          /* under the registry's mutex */
+    bool transacting;                    /* a slow-path section's transaction is open */
     struct elision_section sections[ELISION_DEPTH_MAX];
     /* ELISION_SITES_MAX + 1 of them, none in elision_nobody_; index 0 is shared by all sites that
      * got no id of their own. */
@@ -106,7 +106,8 @@ struct elision_thread {
 
 /* The calling thread's record; elision_nobody_ until it first enters a section. Initial-exec: no
  * function call inside a transaction. */
-extern _Thread_local struct elision_thread *elision_self_ __attribute__((tls_model("initial-exec")));
+extern _Thread_local struct elision_thread *elision_self_
+    __attribute__((tls_model("initial-exec")));
 extern struct elision_thread elision_nobody_;
 
 /* Give the calling thread a record. Ends the process, with a line, if there is no memory.

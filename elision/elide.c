@@ -26,7 +26,7 @@
  * A signal may interrupt any of this, and its handler may enter sections of other locks. So a
  * record in sections[] is reserved (depth) before it is filled, and a handler finds it taken.
  */
-#include "elision/core_priv.h"
+#include "elision/section_priv.h"
 
 #include "elision/tx.h"
 #include "probes/step.h"
@@ -44,12 +44,6 @@ enum how {
     HOW_SPECULATIVE = 2, /* nor takes it */
 };
 
-static inline uint32_t
-word_of(const struct elision_fallback *lock)
-{
-    return atomic_load_explicit(&lock->word, memory_order_relaxed);
-}
-
 /* [E.S] The subscription: the first access of every transaction. From here on whoever takes the
  * lock aborts us. Relaxed is enough: begin orders it, and the transaction's reads are one with it.
  * Without it a section would run beside a lock holder. */
@@ -61,24 +55,6 @@ subscribe_tx(const struct elision_fallback *lock)
     }
 }
 
-static ELISION_TX __attribute__((noinline)) void
-abort_misuse_tx(void)
-{
-    elision_tx_abort_(ELISION_CODE_MISUSE);
-}
-
-static ELISION_TX __attribute__((noinline)) void
-abort_irrevocable_tx(void)
-{
-    elision_tx_abort_(ELISION_CODE_IRREVOCABLE);
-}
-
-static inline bool
-transacting(const struct elision_thread *self)
-{
-    return self->inside > ELISION_INSIDE || self->transacting;
-}
-
 /* For the static probes. */
 static inline const char *
 name_of(const struct elision_thread *self, const struct elision_site_state *state)
@@ -86,21 +62,6 @@ name_of(const struct elision_thread *self, const struct elision_site_state *stat
     const elision_site_t *site = elision_site_at_((uint32_t)(state - self->states));
 
     return site != NULL ? site->name_ : NULL;
-}
-
-/* --- Misuse ------------------------------------------------------------------------------------*/
-
-/* In a transaction nothing can be printed: abort it, and if the misuse happens again with the lock
- * held, report it then. Returns only in ELISION_MISUSE=report mode, and for errors that can be
- * survived. */
-static void
-misuse(struct elision_thread *self, bool fatal, const char *call,
-       const struct elision_fallback *lock, const char *expected)
-{
-    if (transacting(self)) {
-        abort_misuse_tx();
-    }
-    elision_misuse_(fatal, call, lock, expected, word_of(lock));
 }
 
 /* --- Entering ----------------------------------------------------------------------------------*/
@@ -115,58 +76,13 @@ waited(struct elision_thread *self, struct elision_site_state *state, uint64_t c
     elision_count_(&self->handovers, wait.handed);
 }
 
-static void
-release_aux(struct elision_section *section)
-{
-    if (section->aux != NULL) {
-        elision_fallback_release_(section->aux);
-        section->aux = NULL;
-    }
-}
-
-/* Reserve the next record in sections[] and set it up for lock, which is yet to be entered. */
-static struct elision_section *
-new_section(struct elision_thread *self, struct elision_fallback *lock,
-            struct elision_site_state *state)
-{
-    struct elision_section *section = &self->sections[self->depth];
-
-    section->lock = NULL;
-    /* Where a signal's handler looks: first the place is taken, then it is filled. */
-    atomic_signal_fence(memory_order_seq_cst);
-    self->inside = ELISION_INSIDE;
-    self->depth++;
-    atomic_signal_fence(memory_order_seq_cst);
-    section->wanted = lock;
-    section->state = state;
-    section->joined = false;
-    section->on_credit = false;
-    section->aux = NULL;
-    section->waited = 0;
-    section->attempt = (struct elision_policy_attempt){0};
-    return section;
-}
-
-/* Take section out of sections[], wherever it is. */
-static void
-remove_section(struct elision_thread *self, struct elision_section *section)
-{
-    size_t after = (size_t)(&self->sections[self->depth] - (section + 1));
-
-    for (size_t i = 0; i < after; i++) {
-        section[i] = section[i + 1];
-    }
-    self->depth--;
-    self->inside = self->depth != 0 ? ELISION_INSIDE : 0;
-}
-
 /* The section is not entered after all. */
 static enum elision_path
 give_way(struct elision_thread *self, struct elision_section *section)
 {
-    release_aux(section);
+    elision_section_release_aux_(section);
     elision_count_(&section->state->count.busy, 1);
-    remove_section(self, section);
+    elision_section_remove_(self, section);
     return ELISION_BUSY;
 }
 
@@ -190,7 +106,7 @@ take_lock(struct elision_thread *self, struct elision_section *section, enum how
         waited(self, state, section->waited, wait);
     }
     /* Only now: whoever waits for the auxiliary lock would only have aborted on ours. */
-    release_aux(section);
+    elision_section_release_aux_(section);
     if (section->attempt.total > 0) {
         elision_count_(&state->count.fallbacks, 1);
         ELISION_TRACE_FALLBACK(name_of(self, state), section->attempt.total);
@@ -252,8 +168,8 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     elision_count_(&state->count.cycles_wasted, cycles);
     elision_count_max_(&state->count.max_wasted, cycles);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
-    decision = elision_policy_abort_(&elision_params_, &state->policy, &section->attempt, status,
-                                     cycles);
+    decision =
+        elision_policy_abort_(&elision_params_, &state->policy, &section->attempt, status, cycles);
     if (decision.gave_up) {
         elision_count_(&state->count.giveups, 1);
         ELISION_TRACE_GIVEUP(name_of(self, state), state->policy.skip);
@@ -288,97 +204,16 @@ pursue(struct elision_thread *self, struct elision_section *section,
     return take_lock(self, section, how);
 }
 
-/* Set the credit of a site and add n to its commits, so that a reader sees both or neither [E.V]. */
-static void
-set_credit(struct elision_site_state *state, uint32_t credit, uint64_t n)
-{
-    uint32_t version = atomic_load_explicit(&state->version, memory_order_relaxed);
-
-    atomic_store_explicit(&state->version, version + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    elision_count_(&state->count.commits, n);
-    atomic_store_explicit(&state->granted, credit, memory_order_relaxed);
-    atomic_store_explicit(&state->credit, credit, memory_order_relaxed);
-    atomic_store_explicit(&state->version, version + 2, memory_order_release);
-}
-
-/* Count what the fast path did on credit, tell the policy, and leave it so much credit. but_last: the
- * last of them aborted, or is to be counted by the caller. */
-static void
-settle(struct elision_site_state *state, bool but_last, uint32_t credit)
-{
-    uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed)
-                    - atomic_load_explicit(&state->credit, memory_order_relaxed)
-                    - (but_last ? 1u : 0u);
-
-    set_credit(state, credit, used);
-    /* They were not timed; the last one that was stands for them. */
-    elision_count_(&state->count.cycles_speculating, used * state->typical);
-    elision_policy_commits_(&elision_params_, &state->policy, used);
-}
-
-void
-elision_account_(struct elision_thread *self)
-{
-    if (self->id == 0 || self->inside != 0) {
-        return;
-    }
-    for (uint32_t i = 0; i <= elision_site_count_(); i++) {
-        struct elision_site_state *state = &self->states[i];
-        uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
-        if (atomic_load_explicit(&state->granted, memory_order_relaxed) != credit) {
-            settle(state, false, credit);
-        }
-    }
-}
-
 /* The fast path's transaction came back with status. */
 static __attribute__((noinline)) enum elision_path
 fast_aborted(struct elision_thread *self, struct elision_fallback *lock,
              struct elision_site_state *state, uint32_t status, enum how how)
 {
-    struct elision_section *section = new_section(self, lock, state);
+    struct elision_section *section = elision_section_new_(self, lock, state);
 
-    settle(state, true, 0);
+    elision_settle_(state, true, 0);
     /* It was not timed; half of what this site's transactions take is the guess. */
     return pursue(self, section, aborted(self, section, status, state->typical / 2), how);
-}
-
-/* Move a section from the fast records to sections[0]. In a transaction this is undone with it. */
-static void
-make_general(struct elision_thread *self)
-{
-    struct elision_section *section = &self->sections[0];
-    bool speculative = self->inside > ELISION_INSIDE;
-
-    if (!speculative && self->holding == NULL) {
-        return;
-    }
-    section->lock = speculative ? (struct elision_fallback *)self->inside : self->holding;
-    section->state = self->state;
-    section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
-    section->joined = false;
-    section->on_credit = speculative;
-    section->aux = NULL;
-    section->began = 0;
-    section->waited = 0;
-    section->attempt = (struct elision_policy_attempt){0};
-    self->transacting = speculative;
-    self->inside = ELISION_INSIDE;
-    self->holding = NULL;
-    self->depth = 1;
-}
-
-/* ret: the section of lock, or NULL if the thread is not inside it. pre: make_general */
-static struct elision_section *
-find_section(struct elision_thread *self, const struct elision_fallback *lock)
-{
-    for (uint32_t i = self->depth; i > 0; i--) {
-        if (self->sections[i - 1].lock == lock) {
-            return &self->sections[i - 1];
-        }
-    }
-    return NULL;
 }
 
 /* An enter inside another section. ret: true if it is done, with *path; false: go on as usual. */
@@ -386,15 +221,16 @@ static bool
 enter_nested(struct elision_thread *self, struct elision_fallback *lock,
              struct elision_site_state *state, enum how how, enum elision_path *path)
 {
-    make_general(self);
-    if (find_section(self, lock) != NULL) {
-        misuse(self, true, "elision_enter", lock, "a thread that is not inside");
+    elision_section_generalise_(self);
+    if (elision_section_find_(self, lock) != NULL) {
+        elision_complain_(self, true, "elision_enter", lock, "a thread that is not inside");
     }
     if (self->depth == ELISION_DEPTH_MAX) {
-        misuse(self, true, "elision_enter", lock, "at most 16 locks entered at once");
+        elision_complain_(self, true, "elision_enter", lock, "at most 16 locks entered at once");
     }
     if (how == HOW_SPECULATIVE) {
-        misuse(self, true, "elision_enter_speculative", lock, "a thread inside no section");
+        elision_complain_(self, true, "elision_enter_speculative", lock,
+                          "a thread inside no section");
     }
     if (!self->transacting) {
         return false;
@@ -404,7 +240,7 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
         return true;
     }
     subscribe_tx(lock);
-    struct elision_section *section = new_section(self, lock, state);
+    struct elision_section *section = elision_section_new_(self, lock, state);
     section->joined = true;
     section->lock = lock;
     section->path = ELISION_SPECULATIVE;
@@ -428,16 +264,16 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     if (self->inside != 0 && enter_nested(self, lock, state, how, &path)) {
         return path;
     }
-    struct elision_section *section = new_section(self, lock, state);
+    struct elision_section *section = elision_section_new_(self, lock, state);
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
-    settle(state, false, 0);
+    elision_settle_(state, false, 0);
     self->sample = ELISION_SAMPLE;
     if (elision_may_speculate_() && !(self->wants_lock == lock && how != HOW_SPECULATIVE)) {
         if (!state->policy.ready) {
             /* Threads and sites draw different numbers from one seed; 0 means not seeded. */
             uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
-            state->policy.random = (elision_params_.seed + self->id * 0x9e3779b9u
-                                    + index * 0x85ebca6bu) | 1u;
+            state->policy.random =
+                (elision_params_.seed + self->id * 0x9e3779b9u + index * 0x85ebca6bu) | 1u;
         }
         decision = elision_policy_enter_(&elision_params_, &state->policy, &section->attempt);
         if (decision.skipped) {
@@ -457,8 +293,8 @@ static inline __attribute__((always_inline)) enum elision_path
 enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
             enum how how)
 {
-    if (unlikely_(self->inside != 0) || how == HOW_SPECULATIVE || --self->sample == 0
-        || unlikely_(!elision_fallback_try_(lock, self->id))) {
+    if (unlikely_(self->inside != 0) || how == HOW_SPECULATIVE || --self->sample == 0 ||
+        unlikely_(!elision_fallback_try_(lock, self->id))) {
         return enter_slow(lock, site, how);
     }
     self->holding = lock;
@@ -516,23 +352,6 @@ elision_enter_speculative(elision_lock_t *lock, elision_site_t *site)
 
 /* --- Leaving -----------------------------------------------------------------------------------*/
 
-/* Leave the section whose begin opened the transaction, while another has joined it: the
- * transaction goes on and is that one's now, with all that is to be settled after its commit.
- * ret: false if there is none. */
-static bool
-pass_on(struct elision_thread *self, struct elision_section *section)
-{
-    for (struct elision_section *at = section + 1; at < &self->sections[self->depth]; at++) {
-        if (at->joined) {
-            struct elision_fallback *lock = at->lock;
-            *at = *section;
-            at->lock = lock;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void
 leave_locked(struct elision_thread *self, struct elision_section *section)
 {
@@ -540,7 +359,7 @@ leave_locked(struct elision_thread *self, struct elision_section *section)
     uint64_t held = left.began != 0 ? elision_cycles_() - left.began : 0;
     struct elision_counters *count = &left.state->count;
 
-    remove_section(self, section);
+    elision_section_remove_(self, section);
     elision_count_(&count->locked, 1);
     elision_count_(&count->cycles_holding, held);
     elision_count_max_(&count->max_holding, held);
@@ -557,7 +376,7 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     struct elision_section left = *section;
 
     self->transacting = false;
-    remove_section(self, section);
+    elision_section_remove_(self, section);
     ELISION_STEP("leave: commit");
     elision_tx_commit_();
     struct elision_site_state *state = left.state;
@@ -566,11 +385,10 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     elision_count_(&state->count.cycles_speculating, cycles);
     elision_count_max_(&state->count.max_speculating, cycles);
     state->typical = cycles != 0 ? cycles : state->typical;
-    settle(state, left.on_credit, 0);
-    set_credit(state, elision_policy_commit_(&elision_params_, &state->policy, &left.attempt,
-                                             cycles),
-               1);
-    release_aux(&left);
+    elision_settle_(state, left.on_credit, 0);
+    elision_set_credit_(
+        state, elision_policy_commit_(&elision_params_, &state->policy, &left.attempt, cycles), 1);
+    elision_section_release_aux_(&left);
 }
 
 static __attribute__((noinline)) void
@@ -580,18 +398,18 @@ leave_slow(struct elision_fallback *lock)
     struct elision_section *section = NULL;
 
     if (self->id != 0) {
-        make_general(self);
-        section = find_section(self, lock);
+        elision_section_generalise_(self);
+        section = elision_section_find_(self, lock);
     }
     if (section == NULL) {
-        misuse(self, false, "elision_leave", lock, "this thread to be inside");
+        elision_complain_(self, false, "elision_leave", lock, "this thread to be inside");
         return;
     }
     if (section->path == ELISION_LOCKED) {
         leave_locked(self, section);
     }
-    else if (section->joined || pass_on(self, section)) {
-        remove_section(self, section);
+    else if (section->joined || elision_section_pass_on_(self, section)) {
+        elision_section_remove_(self, section);
     }
     else {
         leave_speculative(self, section);
@@ -618,127 +436,4 @@ elision_leave(elision_lock_t *public_lock)
         return;
     }
     leave_slow(lock);
-}
-
-/* --- In between --------------------------------------------------------------------------------*/
-
-bool
-elision_is_speculative(void)
-{
-    return transacting(elision_self_);
-}
-
-bool
-elision_is_inside(const elision_lock_t *public_lock)
-{
-    const struct elision_fallback *lock = (const struct elision_fallback *)public_lock;
-    struct elision_thread *self = elision_self_;
-
-    return self->inside == (uintptr_t)lock || self->holding == lock
-           || find_section(self, lock) != NULL;
-}
-
-void
-elision_irrevocable(elision_lock_t *lock)
-{
-    struct elision_thread *self = elision_self_;
-
-    if (transacting(self)) {
-        abort_irrevocable_tx();
-    }
-    if (!elision_is_inside(lock)) {
-        misuse(self, false, "elision_irrevocable", (const struct elision_fallback *)lock,
-               "this thread to be inside");
-    }
-}
-
-unsigned
-elision_section_length(elision_site_t *site)
-{
-    struct elision_thread *self = elision_self_;
-
-    if (self->id == 0) {
-        return elision_params_.length;
-    }
-    return elision_policy_length_(&elision_params_, &elision_state_of_(self, site)->policy);
-}
-
-bool
-elision_handover_pending(const elision_lock_t *public_lock)
-{
-    const struct elision_fallback *lock = (const struct elision_fallback *)public_lock;
-
-    return atomic_load_explicit(&lock->handover, memory_order_relaxed) != 0;
-}
-
-void
-elision_set_switch_interval(elision_lock_t *public_lock, uint64_t nanoseconds)
-{
-    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
-
-    atomic_store_explicit(&lock->interval, nanoseconds, memory_order_relaxed);
-}
-
-/* Commit or release, and enter anew. */
-static enum elision_path
-cut(struct elision_thread *self, elision_lock_t *lock, elision_site_t *site)
-{
-    struct elision_site_state *state = elision_state_of_(self, site);
-
-    elision_leave(lock);
-    elision_count_(&state->count.cuts, 1);
-    return elision_enter(lock, site);
-}
-
-/* One checkpoint of the length of the section that began at state. ret: true if it is used up. */
-static inline bool
-tick(struct elision_thread *self, const struct elision_site_state *state)
-{
-    if (self->ticks == 0) {
-        self->ticks = elision_policy_length_(&elision_params_, &state->policy);
-    }
-    return --self->ticks == 0;
-}
-
-enum elision_path
-elision_checkpoint(elision_lock_t *public_lock, elision_site_t *site)
-{
-    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
-    struct elision_thread *self = elision_self_;
-
-    if (likely_(self->inside == (uintptr_t)lock)) {
-        return likely_(!tick(self, self->state)) ? ELISION_SPECULATIVE
-                                                 : cut(self, public_lock, site);
-    }
-    if (self->holding == lock) {
-        return unlikely_(elision_handover_pending(public_lock)) || elision_may_speculate_()
-                   ? cut(self, public_lock, site)
-                   : ELISION_LOCKED;
-    }
-    struct elision_section *section = find_section(self, lock);
-    if (section == NULL) {
-        misuse(self, false, "elision_checkpoint", lock, "this thread to be inside");
-        return ELISION_BUSY;
-    }
-    /* Inside other sections too: cutting this one alone would publish half of theirs. */
-    if (self->depth > 1) {
-        return section->path;
-    }
-    if (tick(self, section->state)
-        || (section->path == ELISION_LOCKED && elision_handover_pending(public_lock))) {
-        return cut(self, public_lock, site);
-    }
-    return section->path;
-}
-
-enum elision_path
-elision_checkpoint_now(elision_lock_t *public_lock, elision_site_t *site)
-{
-    struct elision_thread *self = elision_self_;
-
-    if (self->depth <= 1 && elision_is_inside(public_lock)
-        && (transacting(self) || elision_may_speculate_())) {
-        return cut(self, public_lock, site);
-    }
-    return elision_checkpoint(public_lock, site);
 }

@@ -66,7 +66,13 @@ struct elision_lock {
     uint32_t private_[80];
 } ELISION_ALIGNED;
 typedef struct elision_lock elision_lock_t;
-#define ELISION_LOCK_INIT {0, {0}, {0}}
+#define ELISION_LOCK_INIT \
+    {                     \
+        0, {0},           \
+        {                 \
+            0             \
+        }                 \
+    }
 
 /* A place in the program where a section begins. It owns what the policy learns. Static sites are
  * written once with ELISION_SITE_INIT; the name (a string literal, kept by pointer) shows in
@@ -80,7 +86,10 @@ struct elision_site {
     uint64_t private_;
 };
 typedef struct elision_site elision_site_t;
-#define ELISION_SITE_INIT(name) {(name), 0, 0, 0, 0}
+#define ELISION_SITE_INIT(name) \
+    {                           \
+        (name), 0, 0, 0, 0      \
+    }
 #define ELISION_SITES_MAX 1024
 
 /* How a section runs. */
@@ -209,13 +218,13 @@ enum elision_backend {
  * live as long as the process. */
 struct elision_verdict {
     enum elision_backend backend;
-    bool can_elide;          /* transactions work here and are allowed */
-    bool emulated;           /* under rtmgrind */
-    const char *reason;      /* why, one line, no full stop */
-    const char *remedy;      /* what to do about it, or "" */
-    unsigned trial_starts;   /* empty transactions tried at load */
-    unsigned trial_commits;  /* of which committed */
-    const char *policy;      /* name of the policy in force */
+    bool can_elide;         /* transactions work here and are allowed */
+    bool emulated;          /* under rtmgrind */
+    const char *reason;     /* why, one line, no full stop */
+    const char *remedy;     /* what to do about it, or "" */
+    unsigned trial_starts;  /* empty transactions tried at load */
+    unsigned trial_commits; /* of which committed */
+    const char *policy;     /* name of the policy in force */
 };
 
 /* ret:   never NULL
@@ -242,18 +251,18 @@ enum elision_abort {
  * site that commits on one in up to 1024, on a lock alone on one in 64. Maxima are over what was
  * measured. A signal handler that enters sections of the site it interrupts may lose a count. */
 struct elision_stats {
-    uint64_t starts;     /* transactions begun; = commits + aborts, but for those under way */
+    uint64_t starts; /* transactions begun; = commits + aborts, but for those under way */
     uint64_t commits;
     uint64_t aborts[ELISION_ABORT_REASONS];
-    uint64_t locked;     /* sections that held the lock, for whatever reason */
-    uint64_t fallbacks;  /* of those, after a failed transaction */
-    uint64_t skips;      /* of those, because the policy had given up for a while */
-    uint64_t giveups;    /* times the policy gave up */
-    uint64_t reprobes;   /* times it tried again afterwards */
-    uint64_t cuts;       /* sections cut at a checkpoint */
-    uint64_t busy;       /* try_enter and enter_speculative answered ELISION_BUSY */
-    uint64_t parks;      /* times a thread slept for the lock */
-    uint64_t handovers;  /* times the lock was passed to a waiter without becoming free */
+    uint64_t locked;             /* sections that held the lock, for whatever reason */
+    uint64_t fallbacks;          /* of those, after a failed transaction */
+    uint64_t skips;              /* of those, because the policy had given up for a while */
+    uint64_t giveups;            /* times the policy gave up */
+    uint64_t reprobes;           /* times it tried again afterwards */
+    uint64_t cuts;               /* sections cut at a checkpoint */
+    uint64_t busy;               /* try_enter and enter_speculative answered ELISION_BUSY */
+    uint64_t parks;              /* times a thread slept for the lock */
+    uint64_t handovers;          /* times the lock was passed to a waiter without becoming free */
     uint64_t cycles_speculating; /* in transactions that committed (sampled) */
     uint64_t cycles_wasted;      /* in transactions that aborted (some first attempts: sampled) */
     uint64_t cycles_waiting;     /* for the lock, and backing off */
@@ -262,8 +271,8 @@ struct elision_stats {
     uint64_t max_wasted;
     uint64_t max_waiting;
     uint64_t max_holding;
-    uint64_t threads;    /* threads that have ever entered a section */
-    uint64_t sites;      /* sites that have state of their own */
+    uint64_t threads; /* threads that have ever entered a section */
+    uint64_t sites;   /* sites that have state of their own */
     uint64_t reserved[8];
 };
 

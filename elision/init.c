@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "elision/core_priv.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,11 +70,11 @@ static void
 reach_verdict(void)
 {
     struct elision_cpu_facts facts;
-    enum elision_cpu_mode mode = strcmp(elision_knobs_.mode, "off") == 0 ? ELISION_CPU_OFF
+    enum elision_cpu_mode mode = strcmp(elision_knobs_.mode, "off") == 0  ? ELISION_CPU_OFF
                                  : strcmp(elision_knobs_.mode, "on") == 0 ? ELISION_CPU_ON
                                                                           : ELISION_CPU_AUTO;
-    bool none = strcmp(elision_knobs_.backend, "none") == 0
-                || ELISION_TX_BACKEND == ELISION_BACKEND_NONE;
+    bool none =
+        strcmp(elision_knobs_.backend, "none") == 0 || ELISION_TX_BACKEND == ELISION_BACKEND_NONE;
 
     elision_cpu_gather_(&facts);
 #ifdef ELISION_TX_SCRIPTED
@@ -133,11 +135,43 @@ at_load(void)
     elision_init_();
 }
 
+/* Open what ELISION_STATS_FILE names. ret: a descriptor; stderr's, after a line, if it cannot */
+static int
+open_stats_file(void)
+{
+    char name[512];
+    const char *pattern = elision_knobs_.stats_file;
+    const char *mark = strstr(pattern, "%p");
+
+    if (pattern[0] == '\0') {
+        return STDERR_FILENO;
+    }
+    if (mark != NULL) {
+        snprintf(name, sizeof(name), "%.*s%ld%s", (int)(mark - pattern), pattern, (long)getpid(),
+                 mark + 2);
+    }
+    else {
+        snprintf(name, sizeof(name), "%s", pattern);
+    }
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        dprintf(STDERR_FILENO,
+                "libelision: ELISION_STATS_FILE: cannot write %s: %s; using stderr\n", name,
+                strerror(errno));
+        return STDERR_FILENO;
+    }
+    return fd;
+}
+
 __attribute__((destructor)) static void
 at_unload(void)
 {
     if (strcmp(elision_knobs_.stats, "off") != 0) {
-        elision_report_(STDERR_FILENO, strcmp(elision_knobs_.stats, "json") == 0);
+        int fd = open_stats_file();
+        elision_report_(fd, strcmp(elision_knobs_.stats, "json") == 0);
+        if (fd != STDERR_FILENO) {
+            close(fd);
+        }
     }
 }
 
@@ -153,8 +187,8 @@ elision_set_enabled(bool enabled)
 bool
 elision_enabled(void)
 {
-    return elision_verdict_.can_elide
-           && atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
+    return elision_verdict_.can_elide &&
+           atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
 }
 
 void
@@ -186,8 +220,8 @@ elision_show(int fd)
 
     dprintf(fd, "libelision %s\nverdict: %s: %s%s%s\ntrial: %u of %u transactions committed\n",
             elision_version(), verdict->can_elide ? "elides" : "does not elide", verdict->reason,
-            verdict->remedy[0] != '\0' ? "; remedy: " : "", verdict->remedy,
-            verdict->trial_commits, verdict->trial_starts);
+            verdict->remedy[0] != '\0' ? "; remedy: " : "", verdict->remedy, verdict->trial_commits,
+            verdict->trial_starts);
     elision_knobs_show_(&elision_knobs_, fd);
 }
 

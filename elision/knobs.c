@@ -46,7 +46,7 @@ static const struct knob table[] = {
 #define KNOBS (sizeof(table) / sizeof(table[0]))
 #define PREFIX "ELISION"
 /* Longer values are malformed whatever they say. */
-#define VALUE_MAX 63
+#define VALUE_MAX 255
 
 /* Values live as long as the process; the environment need not. */
 static char values[KNOBS][VALUE_MAX + 1];
@@ -69,8 +69,7 @@ set_default(struct elision_knobs *knobs, const struct knob *knob)
 }
 
 void
-elision_knobs_complain_(const char *name, const char *value, const char *expected,
-                        const char *used)
+elision_knobs_complain_(const char *name, const char *value, const char *expected, const char *used)
 {
     dprintf(STDERR_FILENO, "libelision: %s=%.*s: expected %s; using %s\n", name, VALUE_MAX, value,
             expected, used);
@@ -103,8 +102,8 @@ set_value(struct elision_knobs *knobs, const struct knob *knob, const char *valu
         char *end = NULL;
         errno = 0;
         long long number = strtoll(value, &end, 10);
-        if (errno != 0 || end == value || *end != '\0' || number < knob->min
-            || number > knob->max) {
+        if (errno != 0 || end == value || *end != '\0' || number < knob->min ||
+            number > knob->max) {
             return false;
         }
         *(int64_t *)field_of(knobs, knob) = number;
@@ -122,7 +121,7 @@ static void
 complain(const struct knob *knob, const char *value)
 {
     char expected[128];
-    char used[32];
+    char used[64];
 
     if (knob->kind == KNOB_IS_NUMBER) {
         snprintf(expected, sizeof(expected), "a number from %" PRId64 " to %" PRId64, knob->min,
@@ -203,10 +202,11 @@ elision_knobs_show_(const struct elision_knobs *knobs, int fd)
 void
 elision_knobs_document_(int fd)
 {
-    dprintf(fd, "# Knobs\n\nGenerated from `elision/knobs.def`; `make knobs-doc` renews it.\n"
-                "Read once when the library is loaded. A malformed value is reported on stderr and\n"
-                "its default used; an unknown `ELISION_` variable is reported. Set-uid programs\n"
-                "ignore them all.\n\n| variable | default | values | meaning |\n|---|---|---|---|\n");
+    dprintf(fd,
+            "# Knobs\n\nGenerated from `elision/knobs.def`; `make knobs-doc` renews it.\n"
+            "Read once when the library is loaded. A malformed value is reported on stderr and\n"
+            "its default used; an unknown `ELISION_` variable is reported. Set-uid programs\n"
+            "ignore them all.\n\n| variable | default | values | meaning |\n|---|---|---|---|\n");
     for (size_t i = 0; i < KNOBS; i++) {
         const struct knob *knob = &table[i];
         dprintf(fd, "| `%s` | ", knob->name);
@@ -222,7 +222,8 @@ elision_knobs_document_(int fd)
             dprintf(fd, " | ");
         }
         else {
-            dprintf(fd, "`%s` | a name | ", knob->text);
+            dprintf(fd, "%s%s%s | text | ", knob->text[0] ? "`" : "", knob->text,
+                    knob->text[0] ? "`" : "");
         }
         dprintf(fd, "%s |\n", knob->doc);
     }

@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 void
-elision_misuse_(bool fatal, const char *call, const void *lock, const char *expected,
-                uint32_t word)
+elision_misuse_(bool fatal, const char *call, const void *lock, const char *expected, uint32_t word)
 {
     bool ends = fatal || strcmp(elision_knobs_.misuse, "abort") == 0;
     char found[64] = "found it free";

@@ -107,15 +107,14 @@ table_allows(const struct policy_event *event)
     const struct elision_policy_params *params = event->params;
     struct elision_policy_attempt *attempt = event->attempt;
 
-    if (event->reason == ELISION_ABORT_BUSY
-        && params->busy_budget != ELISION_BUDGET_UNLIMITED) {
+    if (event->reason == ELISION_ABORT_BUSY && params->busy_budget != ELISION_BUDGET_UNLIMITED) {
         return attempt->failed[ELISION_ABORT_BUSY] < params->busy_budget;
     }
     if (params->needs_retry[event->reason] && !event->may_retry) {
         return false;
     }
-    return attempt->failed[event->reason] < params->limit[event->reason]
-           && attempt->counted < params->budget;
+    return attempt->failed[event->reason] < params->limit[event->reason] &&
+           attempt->counted < params->budget;
 }
 
 static uint32_t
@@ -177,8 +176,8 @@ elision_policy_abort_(const struct elision_policy_params *params,
         }
     }
     else {
-        enum policy_answer answer = algorithm->abort != NULL ? algorithm->abort(&event)
-                                                             : POLICY_TABLE;
+        enum policy_answer answer =
+            algorithm->abort != NULL ? algorithm->abort(&event) : POLICY_TABLE;
         if (answer == POLICY_RETRY || (answer == POLICY_TABLE && table_allows(&event))) {
             decision.action = ELISION_ACTION_SPECULATE;
             decision.wait = params->waits;

@@ -58,26 +58,26 @@ struct elision_policy_params {
 
 /* What is learnt; one writer, the owning thread. All zeros is a site never seen. */
 struct elision_policy_state {
-    uint32_t ready;        /* set up by the first enter */
-    uint32_t random;       /* xorshift state */
-    uint32_t length;       /* checkpoints */
-    uint32_t skip;         /* sections still to run on the lock */
-    uint32_t skip_next;    /* how many the next give-up skips */
-    uint32_t probing;      /* 1: first attempt after a give-up */
-    uint32_t window_commits; /* the running window's ... */
-    uint32_t window_aborts;  /* ... speculative outcomes, ... */
-    uint32_t window_failed;  /* ... sections that ended on the lock, ... */
-    uint32_t streak;         /* commits since the last abort, for lengthening */
-    uint32_t budget;         /* learnt budget (ADAPTIVE, TUNER) */
-    uint32_t grant;        /* sections that went by without asking, last time */
-    uint32_t mode;         /* per algorithm */
+    uint32_t ready;                         /* set up by the first enter */
+    uint32_t random;                        /* xorshift state */
+    uint32_t length;                        /* checkpoints */
+    uint32_t skip;                          /* sections still to run on the lock */
+    uint32_t skip_next;                     /* how many the next give-up skips */
+    uint32_t probing;                       /* 1: first attempt after a give-up */
+    uint32_t window_commits;                /* the running window's ... */
+    uint32_t window_aborts;                 /* ... speculative outcomes, ... */
+    uint32_t window_failed;                 /* ... sections that ended on the lock, ... */
+    uint32_t streak;                        /* commits since the last abort, for lengthening */
+    uint32_t budget;                        /* learnt budget (ADAPTIVE, TUNER) */
+    uint32_t grant;                         /* sections that went by without asking, last time */
+    uint32_t mode;                          /* per algorithm */
     uint16_t weight[ELISION_ABORT_REASONS]; /* share of sections a reason sends to the lock even
                                              * though it was retried; 16-bit fixed point */
-    uint64_t wasted;         /* cycles in aborted attempts in the window */
-    uint64_t useful;         /* cycles in committed ones, measured */
-    uint64_t useful_count;   /* how many of those were measured */
-    uint64_t locked_cycles;  /* moving average: waiting and holding of a locked section */
-    uint64_t extra[8];       /* per algorithm */
+    uint64_t wasted;                        /* cycles in aborted attempts in the window */
+    uint64_t useful;                        /* cycles in committed ones, measured */
+    uint64_t useful_count;                  /* how many of those were measured */
+    uint64_t locked_cycles; /* moving average: waiting and holding of a locked section */
+    uint64_t extra[8];      /* per algorithm */
 };
 
 /* One section, from enter to leave; zeroed at enter. */
@@ -109,15 +109,15 @@ struct elision_policy_decision {
 enum elision_abort elision_policy_classify_(uint32_t status);
 
 /* A section begins. attempt is zeroed by the call. */
-struct elision_policy_decision
-elision_policy_enter_(const struct elision_policy_params *params,
-                      struct elision_policy_state *state, struct elision_policy_attempt *attempt);
+struct elision_policy_decision elision_policy_enter_(const struct elision_policy_params *params,
+                                                     struct elision_policy_state *state,
+                                                     struct elision_policy_attempt *attempt);
 
 /* A transaction aborted with status after cycles. */
-struct elision_policy_decision
-elision_policy_abort_(const struct elision_policy_params *params,
-                      struct elision_policy_state *state, struct elision_policy_attempt *attempt,
-                      uint32_t status, uint64_t cycles);
+struct elision_policy_decision elision_policy_abort_(const struct elision_policy_params *params,
+                                                     struct elision_policy_state *state,
+                                                     struct elision_policy_attempt *attempt,
+                                                     uint32_t status, uint64_t cycles);
 
 /* A section committed after cycles (0: not measured).
  * ret:   how many next sections may speculate once, on success, without asking */
@@ -140,8 +140,8 @@ uint32_t elision_policy_length_(const struct elision_policy_params *params,
 
 /* The row with this name ("static-N" for any N from 0 to 1000 makes one in *made).
  * ret:   NULL if there is none */
-const struct elision_policy_params *
-elision_policy_find_(const char *name, struct elision_policy_params *made);
+const struct elision_policy_params *elision_policy_find_(const char *name,
+                                                         struct elision_policy_params *made);
 
 /* ret:   the i-th row's name, NULL after the last */
 const char *elision_policy_name_(size_t i);

@@ -136,13 +136,13 @@ adaptive_failed(const struct elision_policy_params *params, struct elision_polic
             learn_weight(state, reason, true);
         }
     }
-    if (attempt->failed[ELISION_ABORT_CONFLICT] > 1
-        || attempt->failed[ELISION_ABORT_UNFRIENDLY] > 1) {
+    if (attempt->failed[ELISION_ABORT_CONFLICT] > 1 ||
+        attempt->failed[ELISION_ABORT_UNFRIENDLY] > 1) {
         shorten(state, 3, 4);
     }
     state->window_failed++;
-    bool hopeless_window = state->window_failed >= 4
-                           && state->window_failed > 3 * state->window_commits;
+    bool hopeless_window =
+        state->window_failed >= 4 && state->window_failed > 3 * state->window_commits;
     roll_window(state);
     if (!hopeless_window) {
         return 0;

@@ -11,7 +11,10 @@
 
 /* Columns of limit, needs_retry and skip, in the order of enum elision_abort:
  *     busy, irrevocable, explicit, conflict, capacity, debug, nested, unfriendly */
-#define ALL(n) {n, n, n, n, n, n, n, n}
+#define ALL(n)                 \
+    {                          \
+        n, n, n, n, n, n, n, n \
+    }
 
 static const struct elision_policy_params presets[] = {
     {

@@ -27,8 +27,8 @@ elision_site_register_(elision_site_t *site)
             __atomic_store_n(&site->flags_, ID_REFUSED, __ATOMIC_RELAXED);
             return;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&ids, &given, given + 1,
-                                                    memory_order_relaxed, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&ids, &given, given + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
     uint32_t mine = given + 1;
     uint32_t none = 0;
     /* Two threads may both come here for one site: the loser's id stays unused. */
@@ -67,8 +67,8 @@ elision_site_dynamic(uintptr_t key, const char *name)
             continue;
         }
         /* The name is written after the key, so a report may find a site without one. */
-        if (__atomic_compare_exchange_n(&site->key_, &found, (uint64_t)key, false,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&site->key_, &found, (uint64_t)key, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
             __atomic_store_n(&site->name_, name, __ATOMIC_RELEASE);
             return site;
         }

@@ -35,8 +35,8 @@ commits_of(const struct elision_site_state *state)
      * commits, granted and credit belong together. The fences keep the three loads in between. */
     do {
         before = atomic_load_explicit(&state->version, memory_order_acquire);
-        uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed)
-                        - atomic_load_explicit(&state->credit, memory_order_relaxed);
+        uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed) -
+                        atomic_load_explicit(&state->credit, memory_order_relaxed);
         commits = get(&state->count.commits) + (used > 0 ? used - 1 : 0);
         atomic_thread_fence(memory_order_acquire);
         after = atomic_load_explicit(&state->version, memory_order_relaxed);

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Being inside sends every fast path of a thread without a record to the slow path. Never written. */
+/* Being inside sends every fast path of a thread without a record to the slow path. Read only. */
 struct elision_thread elision_nobody_ = {.inside = ELISION_INSIDE};
 
 _Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
@@ -33,8 +33,8 @@ elision_thread_update_(void)
     if (concurrency == 0) {
         concurrency = atomic_load_explicit(&alive, memory_order_relaxed);
     }
-    bool speculate = elision_verdict_.can_elide && concurrency > 1
-                     && atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
+    bool speculate = elision_verdict_.can_elide && concurrency > 1 &&
+                     atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
     /* Only a change is written: the line is in every transaction's read set. */
     if (speculate != elision_may_speculate_()) {
         __atomic_store_n(&elision_off_, !speculate, __ATOMIC_RELAXED);
@@ -65,8 +65,8 @@ thread_exits(void *record)
 static struct elision_thread *
 make_record(void)
 {
-    size_t size = sizeof(struct elision_thread)
-                  + (ELISION_SITES_MAX + 1) * sizeof(struct elision_site_state);
+    size_t size =
+        sizeof(struct elision_thread) + (ELISION_SITES_MAX + 1) * sizeof(struct elision_site_state);
     struct elision_thread *record = mmap(NULL, size, PROT_READ | PROT_WRITE,
                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

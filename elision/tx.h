@@ -3,7 +3,7 @@
  * The seam to the hardware: begin, commit, abort, active. Only backends contain intrinsics.
  *
  *     tx_rtm.h       Intel RTM; compiled by function target, so the binary runs on any x86-64 CPU
- *     tx_none.h      other architectures: begin always fails
+ *     tx_none.h      other architectures, or ELISION_TX_NONE: begin always fails
  *     tx_scripted.h  the test build: statuses from a script, rollback in software
  *
  * Every function that begins, commits or aborts is marked ELISION_TX. The status word is Intel's:
@@ -33,7 +33,7 @@
 
 #if defined(ELISION_TX_SCRIPTED)
 #include "elision/tx_scripted.h"
-#elif defined(__x86_64__)
+#elif defined(__x86_64__) && !defined(ELISION_TX_NONE)
 #include "elision/tx_rtm.h"
 #else
 #include "elision/tx_none.h"

@@ -5,6 +5,8 @@
 #ifndef ELISION_TX_NONE_H
 #define ELISION_TX_NONE_H
 
+#include <stdint.h>
+
 #define ELISION_TX
 #define ELISION_TX_BACKEND ELISION_BACKEND_NONE
 

@@ -6,6 +6,7 @@
 #define ELISION_TX_RTM_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #define ELISION_TX __attribute__((target("rtm")))
 #define ELISION_TX_BACKEND ELISION_BACKEND_RTM

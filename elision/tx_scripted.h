@@ -6,6 +6,8 @@
 #ifndef ELISION_TX_SCRIPTED_H
 #define ELISION_TX_SCRIPTED_H
 
+#include <stdint.h>
+
 #define ELISION_TX
 #define ELISION_TX_BACKEND ELISION_BACKEND_SCRIPTED
 

@@ -53,8 +53,7 @@ queue_enter(struct elision_fallback *lock)
         if (stale || (seen & 1u) == 0) {
             /* [F.QA] pairs with [F.QR]: the queue's fields are seen as last left. */
             if (atomic_compare_exchange_weak_explicit(&lock->queue_lock, &seen, now | 1u,
-                                                      memory_order_acquire,
-                                                      memory_order_relaxed)) {
+                                                      memory_order_acquire, memory_order_relaxed)) {
                 if (stale) {
                     lock->head = NULL;
                     lock->losses = 0;
@@ -66,7 +65,8 @@ queue_enter(struct elision_fallback *lock)
         }
         if (round < 64) {
             elision_park_pause_();
-        } else {
+        }
+        else {
             sched_yield();
         }
     }
@@ -175,8 +175,8 @@ release_round(struct elision_fallback *lock, bool released)
     queue_enter(lock);
     struct elision_fallback_waiter_ *head = lock->head;
     bool forced = atomic_load_explicit(&lock->handover, memory_order_relaxed) != 0;
-    if (!released && head != NULL && head->id != 0
-        && (forced || lock->losses >= elision_fallback_passes_)) {
+    if (!released && head != NULL && head->id != 0 &&
+        (forced || lock->losses >= elision_fallback_passes_)) {
         ELISION_STEP("release: hand-over");
         queue_remove(lock, head);
         atomic_fetch_add_explicit(&lock->handovers, 1, memory_order_relaxed);
@@ -273,8 +273,8 @@ spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
             return true;
         }
-        if (waiter != NULL
-            && atomic_load_explicit(&waiter->state, memory_order_relaxed) != WAITER_WAITING) {
+        if (waiter != NULL &&
+            atomic_load_explicit(&waiter->state, memory_order_relaxed) != WAITER_WAITING) {
             return true;
         }
         elision_park_pause_();

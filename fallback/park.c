@@ -35,9 +35,9 @@ elision_park_init_(void)
     long needed = MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_REGISTER_PRIVATE_EXPEDITED;
 
     /* Tried once for real: sandboxes that answer the query but refuse the command exist. */
-    elision_park_asymmetric_ = commands >= 0 && (commands & needed) == needed
-                               && membarrier_call(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED) == 0
-                               && membarrier_call(MEMBARRIER_PRIVATE_EXPEDITED) == 0;
+    elision_park_asymmetric_ = commands >= 0 && (commands & needed) == needed &&
+                               membarrier_call(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED) == 0 &&
+                               membarrier_call(MEMBARRIER_PRIVATE_EXPEDITED) == 0;
     errno = saved;
 }
 

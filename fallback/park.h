@@ -45,7 +45,8 @@ elision_park_fence_light_(void)
 {
     if (__builtin_expect(elision_park_asymmetric_, 1)) {
         atomic_signal_fence(memory_order_seq_cst);
-    } else {
+    }
+    else {
         atomic_thread_fence(memory_order_seq_cst);
     }
 }
@@ -56,8 +57,6 @@ elision_park_pause_(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("isb" ::: "memory");
 #else
     atomic_signal_fence(memory_order_seq_cst);
 #endif

@@ -22,8 +22,8 @@ gather_cpuid(struct elision_cpu_facts *facts)
 
     facts->x86_64 = true;
     if (__get_cpuid(0, &eax, &ebx, &ecx, &edx)) {
-        facts->intel = ebx == signature_INTEL_ebx && ecx == signature_INTEL_ecx
-                       && edx == signature_INTEL_edx;
+        facts->intel =
+            ebx == signature_INTEL_ebx && ecx == signature_INTEL_ecx && edx == signature_INTEL_edx;
     }
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) {
         facts->stepping = eax & 0xf;
@@ -102,9 +102,9 @@ model_withdrawn(const struct elision_cpu_facts *facts)
     case 0x47:
     case 0x4e: /* Skylake, client */
     case 0x5e: return true;
-    case 0x3f: return facts->stepping < 4;    /* Haswell-EP; EX from stepping 4 is sound */
-    case 0x55: return facts->stepping <= 5;   /* Skylake-SP before Cascade Lake */
-    case 0x8e:                                /* Kaby, Coffee, Comet, Whiskey Lake */
+    case 0x3f: return facts->stepping < 4;  /* Haswell-EP; EX from stepping 4 is sound */
+    case 0x55: return facts->stepping <= 5; /* Skylake-SP before Cascade Lake */
+    case 0x8e:                              /* Kaby, Coffee, Comet, Whiskey Lake */
     case 0x9e: return facts->stepping <= 0xc;
     default: return false;
     }
@@ -132,9 +132,10 @@ judge_absent(const struct elision_cpu_facts *facts)
                       "and TSX had better stay off");
     }
     if (facts->hypervisor && facts->tsxldtrk) {
-        return refuse("the hypervisor hides RTM, though the CPU seems to have TSX",
-                      "ask for an instance type or CPU model that passes RTM through, with tsx=auto "
-                      "on the host");
+        return refuse(
+            "the hypervisor hides RTM, though the CPU seems to have TSX",
+            "ask for an instance type or CPU model that passes RTM through, with tsx=auto "
+            "on the host");
     }
     if (facts->hypervisor) {
         return refuse("the virtual CPU has no RTM",

@@ -13,7 +13,7 @@
 
 /* What /sys/devices/system/cpu/vulnerabilities/tsx_async_abort says. */
 enum elision_taa {
-    ELISION_TAA_UNKNOWN = 0,      /* no such file: old kernel, or no sysfs */
+    ELISION_TAA_UNKNOWN = 0, /* no such file: old kernel, or no sysfs */
     ELISION_TAA_NOT_AFFECTED = 1,
     ELISION_TAA_TSX_DISABLED = 2, /* the kernel or the firmware switched TSX off */
     ELISION_TAA_MITIGATED = 3,    /* buffers cleared, no sibling thread to leak to */
@@ -31,7 +31,7 @@ struct elision_cpu_facts {
     bool hypervisor;       /* CPUID.1:ECX[31] */
     bool emulated;         /* under rtmgrind */
     enum elision_taa taa;
-    char taa_text[96];     /* the kernel's own words */
+    char taa_text[96]; /* the kernel's own words */
     unsigned trial_starts, trial_commits;
 };
 

@@ -7,9 +7,10 @@
 #ifndef ELISION_PROBES_STEP_H
 #define ELISION_PROBES_STEP_H
 
-#ifdef ELISION_STEPS
-/* tx: safe, or forces abort, as the test likes */
+/* Supplied by the test builds only. tx: safe, or forces abort, as the test likes */
 void elision_step_(const char *name);
+
+#ifdef ELISION_STEPS
 #define ELISION_STEP(name) elision_step_(name)
 #else
 #define ELISION_STEP(name) ((void)0)

@@ -193,16 +193,16 @@ check_run(const char *what, uint32_t status, unsigned step)
 {
     struct elision_stats now;
     const struct elision_fallback_pair *pair = (const struct elision_fallback_pair *)&lock;
-    bool good = value == expected && lock.word_ == 0 && other.word_ == 0
-                && pair->auxiliary.word == 0 && elision_self_->inside == 0
-                && elision_self_->depth == 0 && !elision_self_->transacting
-                && !elision_tx_active_() && script_stray_commits() == 0;
+    bool good = value == expected && lock.word_ == 0 && other.word_ == 0 &&
+                pair->auxiliary.word == 0 && elision_self_->inside == 0 &&
+                elision_self_->depth == 0 && !elision_self_->transacting && !elision_tx_active_() &&
+                script_stray_commits() == 0;
 
     elision_stats(&now);
     uint64_t starts = now.starts - before.starts;
     uint64_t aborts = sum_aborts(&now) - sum_aborts(&before);
-    good = good && starts == script_begins() && aborts == script_aborts()
-           && now.commits - before.commits == starts - aborts;
+    good = good && starts == script_begins() && aborts == script_aborts() &&
+           now.commits - before.commits == starts - aborts;
     if (!good) {
         fail_msg("%s, status 0x%x at step %u: value %ld of %ld, word %u, aux %u, starts %lu of %u, "
                  "aborts %lu of %u, stray commits %u",
@@ -468,14 +468,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(aborts_at_every_step),
-        cmocka_unit_test(aborts_whenever_it_gets_there),
-        cmocka_unit_test(begins_that_fail),
-        cmocka_unit_test(long_runs_at_random),
-        cmocka_unit_test(release_at_every_step),
-        cmocka_unit_test(busy_when_subscribing),
-        cmocka_unit_test(held_lock_makes_try_busy),
-        cmocka_unit_test(speculative_enter_never_locks),
+        cmocka_unit_test(aborts_at_every_step),     cmocka_unit_test(aborts_whenever_it_gets_there),
+        cmocka_unit_test(begins_that_fail),         cmocka_unit_test(long_runs_at_random),
+        cmocka_unit_test(release_at_every_step),    cmocka_unit_test(busy_when_subscribing),
+        cmocka_unit_test(held_lock_makes_try_busy), cmocka_unit_test(speculative_enter_never_locks),
         cmocka_unit_test(capacity_shortens_first),
     };
 

@@ -6,6 +6,9 @@
 #ifndef TESTS_LOCKS_BUSTED_H
 #define TESTS_LOCKS_BUSTED_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <immintrin.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -118,7 +121,7 @@ late_subscription_leave(void)
     atomic_store(&busted_word.word, 0);
 }
 
-/* --- The fallback does not wait for the lock to be free -----------------------------------------*/
+/* --- The fallback does not wait for the lock to be free ----------------------------------------*/
 
 static BUSTED_TX void
 no_wait_enter(void)
@@ -138,7 +141,7 @@ no_wait_enter(void)
     busted_in_tx = false;
 }
 
-/* --- Lost wake-up: the waker looks before it frees ----------------------------------------------*/
+/* --- Lost wake-up: the waker looks before it frees ---------------------------------------------*/
 
 static _Atomic uint32_t lost_waiters;
 
@@ -168,7 +171,7 @@ lost_wake_up_leave(void)
     }
 }
 
-/* --- One retry count for all threads ------------------------------------------------------------*/
+/* --- One retry count for all threads -----------------------------------------------------------*/
 
 static int shared_count;
 
@@ -196,7 +199,7 @@ shared_count_enter(void)
     busted_acquire();
 }
 
-/* --- XEND on the wrong path ---------------------------------------------------------------------*/
+/* --- XEND on the wrong path --------------------------------------------------------------------*/
 
 static BUSTED_TX void
 wrong_path_enter(void)

@@ -22,8 +22,8 @@ static const struct lock_kind kinds[] = {
      lost_wake_up_leave, NULL},
     {"shared-retry-count", true, true, shared_count_enter, busted_leave, busted_irrevocable,
      busted_speculative, busted_escape, busted_attempts},
-    {"xend-on-the-wrong-path", true, true, wrong_path_enter, busted_leave,
-     busted_irrevocable, busted_speculative, busted_escape, NULL},
+    {"xend-on-the-wrong-path", true, true, wrong_path_enter, busted_leave, busted_irrevocable,
+     busted_speculative, busted_escape, NULL},
 };
 
 const struct lock_kind *

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Locks under torture, the known-bad ones among them. The torture is built twice: with the library as
-# it is shipped, and with steps that yield.
+# Locks under torture, the known-bad ones among them. The torture is built twice: with the library
+# as it is shipped, and with steps that yield.
 
 STRESS_SRCS = tests/stress/stress.c tests/locks/kinds.c
 STEPS_SRCS = $(STRESS_SRCS) tests/stress/yield.c $(ELISION_SRCS)

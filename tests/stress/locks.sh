@@ -8,7 +8,7 @@ set -u
 
 plain=out/tests/stress
 steps=out/tests/stress-steps
-emulator="out/bin/rtmgrind --quiet --"
+emulator=(out/bin/rtmgrind --quiet --)
 seed=${SEED:-1}
 hang=20 # seconds after which a lock that lost a wake-up is given up; good ones need one
 caught=0
@@ -60,12 +60,12 @@ while read -r name kind needs; do
         must_hold "$name holds, native, signals, forks, moves" \
             $plain --lock="$name" --ops=5000 --seed="$seed" --signals --forks --moves
         must_hold "$name holds, emulated" \
-            $emulator $plain --lock="$name" --ops=2000 --seed="$seed"
+            "${emulator[@]}" $plain --lock="$name" --ops=2000 --seed="$seed"
         must_hold "$name holds, emulated, 8 threads, yielding" \
-            $emulator $steps --lock="$name" --threads=8 --ops=500 --seed="$seed"
+            "${emulator[@]}" $steps --lock="$name" --threads=8 --ops=500 --seed="$seed"
     elif [ "$needs" = rtm ]; then
         must_be_caught "$name is caught, emulated" \
-            $emulator $plain --lock="$name" --ops=2000 --seed="$seed"
+            "${emulator[@]}" $plain --lock="$name" --ops=2000 --seed="$seed"
     else
         must_be_caught "$name is caught, native" \
             $steps --lock="$name" --ops=20000 --seed="$seed"

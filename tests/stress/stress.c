@@ -273,8 +273,10 @@ run(void)
 static int
 usage(const char *what)
 {
-    fprintf(stderr, "stress: %s; options: --lock=NAME --threads=1..%d --ops=N --seconds=N --seed=N "
-                    "--signals --forks --moves --quiet --list\n", what, THREADS_MAX);
+    fprintf(stderr,
+            "stress: %s; options: --lock=NAME --threads=1..%d --ops=N --seconds=N --seed=N "
+            "--signals --forks --moves --quiet --list\n",
+            what, THREADS_MAX);
     return 2;
 }
 
@@ -331,8 +333,8 @@ parse(const char *argument)
     options.signals = options.signals || strcmp(argument, "--signals") == 0;
     options.forks = options.forks || strcmp(argument, "--forks") == 0;
     options.moves = options.moves || strcmp(argument, "--moves") == 0;
-    return strcmp(argument, "--quiet") == 0 || strcmp(argument, "--signals") == 0
-           || strcmp(argument, "--forks") == 0 || strcmp(argument, "--moves") == 0;
+    return strcmp(argument, "--quiet") == 0 || strcmp(argument, "--signals") == 0 ||
+           strcmp(argument, "--forks") == 0 || strcmp(argument, "--moves") == 0;
 }
 
 int
@@ -352,8 +354,9 @@ main(int argc, char **argv)
     run();
     if (!options.quiet) {
         printf("# %s: seed %u, %u threads, %" PRIu64 " acquisitions, %" PRIu64
-               " signals, %u wrong\n", options.kind->name, options.seed, options.threads,
-               atomic_load(&sections), atomic_load(&signals_seen), atomic_load(&wrong));
+               " signals, %u wrong\n",
+               options.kind->name, options.seed, options.threads, atomic_load(&sections),
+               atomic_load(&signals_seen), atomic_load(&wrong));
     }
     return atomic_load(&wrong) != 0;
 }

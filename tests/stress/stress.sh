@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The long torture: `make stress MINUTES=n` (default 10). Half of the time natively with twice as many
-# threads as CPUs, signals, forks and moves; half under rtmgrind, a fresh seed each run. Prints
+# The long torture: `make stress MINUTES=n` (default 10). Natively with twice as many threads as
+# CPUs, signals, forks and moves, and under rtmgrind in turn; a fresh seed each time. Prints
 # acquisitions and the bound: N clean trials mean a failure rate below 3/N at 95 % confidence.
 set -u
 . tests/tap.sh

@@ -35,8 +35,8 @@ main(void)
     for (int i = 0; i < ELISION_ABORT_REASONS; i++) {
         aborts += stats.aborts[i];
     }
-    if (value != 10 || lock.word_ != 0 || other.word_ != 0
-        || stats.starts != stats.commits + aborts) {
+    if (value != 10 || lock.word_ != 0 || other.word_ != 0 ||
+        stats.starts != stats.commits + aborts) {
         printf("value %ld of 10, words %u %u, starts %lu, commits %lu, aborts %lu\n", value,
                lock.word_, other.word_, (unsigned long)stats.starts, (unsigned long)stats.commits,
                (unsigned long)aborts);

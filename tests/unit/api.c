@@ -43,8 +43,8 @@ enters_and_leaves(void **unused)
     for (int i = 0; i < 1000; i++) {
         enum elision_path path = elision_enter(&lock, &site);
         bool speculative = path == ELISION_SPECULATIVE;
-        bool agrees = speculative == elision_is_speculative() && elision_is_inside(&lock)
-                      && !elision_is_inside(&other) && (lock.word_ == 0) == speculative;
+        bool agrees = speculative == elision_is_speculative() && elision_is_inside(&lock) &&
+                      !elision_is_inside(&other) && (lock.word_ == 0) == speculative;
         value += agrees;
         elision_leave(&lock);
         assert_false(elision_is_speculative());
@@ -325,8 +325,8 @@ counters_are_monotonic(void **unused)
     elision_site_stats(&site, &last);
     for (int i = 0; i < 300; i++) {
         elision_site_stats(&site, &now);
-        assert_true(now.commits >= last.commits && now.locked >= last.locked
-                    && now.starts >= last.starts && now.cycles_holding >= last.cycles_holding);
+        assert_true(now.commits >= last.commits && now.locked >= last.locked &&
+                    now.starts >= last.starts && now.cycles_holding >= last.cycles_holding);
         last = now;
     }
     atomic_store(&stop, true);
@@ -458,8 +458,8 @@ misuse_is_named(void **unused)
         }
         bool ended = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
         bool survived = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        if (!(rows[i].ends ? ended : survived) || lines != rows[i].lines
-            || strstr(text, rows[i].word) == NULL) {
+        if (!(rows[i].ends ? ended : survived) || lines != rows[i].lines ||
+            strstr(text, rows[i].word) == NULL) {
             fail_msg("row %zu: status 0x%x, said: %s", i, (unsigned)status, text);
         }
     }

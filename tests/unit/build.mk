@@ -2,9 +2,9 @@
 #
 # Unit tests: cmocka programs, one for each part of the library.
 
-PACKAGES_TEST += libcmocka-dev
+PACKAGES_TEST += libcmocka-dev clang
 
-UNIT_TESTS = api cpu knobs lifecycle lock policy
+UNIT_TESTS = api cpu knobs lifecycle lock policy threads
 UNIT_BINS = $(UNIT_TESTS:%=$(OUT)/tests/unit-%)
 
 $(UNIT_BINS): $(OUT)/tests/unit-%: $(OUT)/obj/tests/unit/%.o $(OUT)/lib/libelision.a
@@ -24,4 +24,4 @@ $(OUT)/tests/counted $(OUT)/tests/abort-at:
 
 tests/unit/counted.sh: $(OUT)/tests/counted
 tests/unit/emulated.sh: $(UNIT_BINS) $(OUT)/tests/abort-at
-TESTS += tests/unit/counted.sh tests/unit/emulated.sh
+TESTS += tests/unit/counted.sh tests/unit/emulated.sh tests/unit/install.sh tests/unit/matrix.sh

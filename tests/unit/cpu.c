@@ -129,11 +129,10 @@ models(void **unused)
         unsigned model, stepping;
         bool withdrawn;
     } rows[] = {
-        {0x3c, 3, true},  {0x45, 1, true},  {0x46, 1, true},   {0x3f, 2, true},
-        {0x3f, 4, false}, {0x3d, 4, true},  {0x47, 1, true},   {0x4f, 1, false},
-        {0x4e, 3, true},  {0x5e, 3, true},  {0x55, 4, true},   {0x55, 7, false},
-        {0x55, 11, false}, {0x8e, 12, true}, {0x9e, 13, false}, {0x6a, 6, false},
-        {0x8f, 8, false}, {0xcf, 2, false}, {0xad, 0, false},
+        {0x3c, 3, true},  {0x45, 1, true},  {0x46, 1, true},   {0x3f, 2, true},  {0x3f, 4, false},
+        {0x3d, 4, true},  {0x47, 1, true},  {0x4f, 1, false},  {0x4e, 3, true},  {0x5e, 3, true},
+        {0x55, 4, true},  {0x55, 7, false}, {0x55, 11, false}, {0x8e, 12, true}, {0x9e, 13, false},
+        {0x6a, 6, false}, {0x8f, 8, false}, {0xcf, 2, false},  {0xad, 0, false},
     };
 
     (void)unused;

@@ -77,7 +77,8 @@ good_values(void **unused)
 static void
 malformed_values(void **unused)
 {
-    static char *const rows[] = {
+    static char long_value[400] = "ELISION_POLICY=";
+    char *const rows[] = {
         "ELISION=",
         "ELISION=maybe",
         "ELISION=o",
@@ -90,15 +91,15 @@ malformed_values(void **unused)
         "ELISION_TRIES=99999999999999999999999",
         "ELISION_BACKEND=hle",
         "ELISION_SHOW=2",
-        "ELISION_POLICY="
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        long_value,
     };
 
     (void)unused;
+    memset(long_value + strlen(long_value), 'a', 300);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct elision_knobs knobs;
-        if (read_with(&knobs, rows[i], NULL) != 1 || lines() != 1
-            || strstr(said, "expected") == NULL || strstr(said, "using") == NULL) {
+        if (read_with(&knobs, rows[i], NULL) != 1 || lines() != 1 ||
+            strstr(said, "expected") == NULL || strstr(said, "using") == NULL) {
             fail_msg("%s: %s", rows[i], said);
         }
         assert_string_equal(knobs.mode, "auto");

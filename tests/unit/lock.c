@@ -229,8 +229,8 @@ cpu_seconds(void)
     struct rusage usage;
 
     getrusage(RUSAGE_THREAD, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-           + 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
 static double parked_cpu;
@@ -288,7 +288,7 @@ fork_drops_the_queue(void **unused)
     pthread_join(thread, NULL);
 }
 
-/* --- Without membarrier -------------------------------------------------------------------------*/
+/* --- Without membarrier ------------------------------------------------------------------------*/
 
 static long shared;
 

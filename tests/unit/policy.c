@@ -13,8 +13,8 @@
 
 #define CODED(code) (ELISION_TX_EXPLICIT | (uint32_t)(code) << 24)
 
-static const char *const presets[] = {"adaptive", "glibc",    "tbb",  "libitm",   "ck",
-                                      "dpdk",     "ibm",      "hotspot", "tuner", "gocc",
+static const char *const presets[] = {"adaptive", "glibc",    "tbb",      "libitm",  "ck",
+                                      "dpdk",     "ibm",      "hotspot",  "tuner",   "gocc",
                                       "odaira",   "static-0", "static-1", "static-7"};
 #define PRESETS (sizeof(presets) / sizeof(presets[0]))
 
@@ -32,8 +32,8 @@ preset(const char *name)
 static enum elision_abort
 reason_of(uint32_t status)
 {
-    static const enum elision_abort by_rank[] = {
-        ELISION_ABORT_CAPACITY, ELISION_ABORT_CONFLICT, ELISION_ABORT_DEBUG, ELISION_ABORT_NESTED};
+    static const enum elision_abort by_rank[] = {ELISION_ABORT_CAPACITY, ELISION_ABORT_CONFLICT,
+                                                 ELISION_ABORT_DEBUG, ELISION_ABORT_NESTED};
     static const uint32_t bits[] = {1u << 3, 1u << 2, 1u << 4, 1u << 5};
 
     if ((status & 1u) != 0) {
@@ -79,23 +79,23 @@ every_status_in_every_state(void **unused)
                 struct elision_policy_attempt attempt;
                 /* States: new, mostly committed, mostly failed, skipping, probing, shortened. */
                 for (unsigned i = 0; i < history * 40; i++) {
-                    struct elision_policy_decision d
-                        = elision_policy_enter_(params, &state, &attempt);
+                    struct elision_policy_decision d =
+                        elision_policy_enter_(params, &state, &attempt);
                     for (unsigned k = 0; d.action == ELISION_ACTION_SPECULATE; k++) {
                         if (history % 2 != 0 && k > 0) {
                             (void)elision_policy_commit_(params, &state, &attempt, 100 + i);
                             break;
                         }
-                        d = elision_policy_abort_(params, &state, &attempt,
-                                                  history < 3 ? 4u : 8u, 50);
+                        d = elision_policy_abort_(params, &state, &attempt, history < 3 ? 4u : 8u,
+                                                  50);
                         assert_true(k < 1100);
                     }
                 }
                 for (uint32_t coded = 0; coded < 4; coded++) {
                     uint32_t status = low | (coded == 0 ? 0 : (0xfcu + coded) << 24);
                     unsigned tries = 0;
-                    struct elision_policy_decision d
-                        = elision_policy_enter_(params, &state, &attempt);
+                    struct elision_policy_decision d =
+                        elision_policy_enter_(params, &state, &attempt);
                     while (d.action == ELISION_ACTION_SPECULATE) {
                         d = elision_policy_abort_(params, &state, &attempt, status, 50);
                         decisions++;
@@ -122,7 +122,7 @@ every_status_in_every_state(void **unused)
     assert_true(decisions > 10000);
 }
 
-/* --- Presets: attempts until the lock, from a new state -----------------------------------------*/
+/* --- Presets: attempts until the lock, from a new state ----------------------------------------*/
 
 struct row {
     const char *preset;
@@ -186,9 +186,9 @@ presets_do_as_their_rows_say(void **unused)
         }
         uint32_t skip = 0;
         for (; skip < 70000; skip++) {
-            if (elision_policy_enter_(params, &state, &attempt).action
-                    == ELISION_ACTION_SPECULATE
-                || params->budget == 0 || params->algorithm == ELISION_POLICY_GOCC) {
+            if (elision_policy_enter_(params, &state, &attempt).action ==
+                    ELISION_ACTION_SPECULATE ||
+                params->budget == 0 || params->algorithm == ELISION_POLICY_GOCC) {
                 break;
             }
         }
@@ -209,8 +209,8 @@ hotspot_gives_up_for_good(void **unused)
 
     (void)unused;
     while (elision_policy_enter_(params, &state, &attempt).action == ELISION_ACTION_SPECULATE) {
-        while (elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).action
-               == ELISION_ACTION_SPECULATE) {
+        while (elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).action ==
+               ELISION_ACTION_SPECULATE) {
         }
         sections++;
         assert_true(sections < 1000);
@@ -229,8 +229,8 @@ gocc_refuses_and_comes_back(void **unused)
 
     (void)unused;
     while (elision_policy_enter_(params, &state, &attempt).action == ELISION_ACTION_SPECULATE) {
-        while (elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).action
-               == ELISION_ACTION_SPECULATE) {
+        while (elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).action ==
+               ELISION_ACTION_SPECULATE) {
         }
     }
     do {

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 /* ret: main's exit status */
-#define RUN_TAP(tests, setup, teardown) \
+#define RUN_TAP(tests, setup, teardown)        \
     (cmocka_set_message_output(CM_OUTPUT_TAP), \
      cmocka_run_group_tests((tests), (setup), (teardown)) == 0 ? 0 : 1)
 

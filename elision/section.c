@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Records of the sections a thread is in, and the count of what commits on credit. See elide.c.
+ */
+#include "elision/section_priv.h"
+
+struct elision_section *
+elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
+                     struct elision_site_state *state)
+{
+    struct elision_section *section = &self->sections[self->depth];
+
+    section->lock = NULL;
+    /* Where a signal's handler looks: first the place is taken, then it is filled. */
+    atomic_signal_fence(memory_order_seq_cst);
+    self->inside = ELISION_INSIDE;
+    self->depth++;
+    atomic_signal_fence(memory_order_seq_cst);
+    section->wanted = lock;
+    section->state = state;
+    section->joined = false;
+    section->on_credit = false;
+    section->aux = NULL;
+    section->waited = 0;
+    section->attempt = (struct elision_policy_attempt){0};
+    return section;
+}
+
+void
+elision_section_remove_(struct elision_thread *self, struct elision_section *section)
+{
+    size_t after = (size_t)(&self->sections[self->depth] - (section + 1));
+
+    for (size_t i = 0; i < after; i++) {
+        section[i] = section[i + 1];
+    }
+    self->depth--;
+    self->inside = self->depth != 0 ? ELISION_INSIDE : 0;
+}
+
+struct elision_section *
+elision_section_find_(struct elision_thread *self, const struct elision_fallback *lock)
+{
+    for (uint32_t i = self->depth; i > 0; i--) {
+        if (self->sections[i - 1].lock == lock) {
+            return &self->sections[i - 1];
+        }
+    }
+    return NULL;
+}
+
+void
+elision_section_generalise_(struct elision_thread *self)
+{
+    struct elision_section *section = &self->sections[0];
+    bool speculative = self->inside > ELISION_INSIDE;
+
+    if (!speculative && self->holding == NULL) {
+        return;
+    }
+    section->lock = speculative ? (struct elision_fallback *)self->inside : self->holding;
+    section->state = self->state;
+    section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
+    section->joined = false;
+    section->on_credit = speculative;
+    section->aux = NULL;
+    section->began = 0;
+    section->waited = 0;
+    section->attempt = (struct elision_policy_attempt){0};
+    self->transacting = speculative;
+    self->inside = ELISION_INSIDE;
+    self->holding = NULL;
+    self->depth = 1;
+}
+
+bool
+elision_section_pass_on_(struct elision_thread *self, struct elision_section *section)
+{
+    for (struct elision_section *at = section + 1; at < &self->sections[self->depth]; at++) {
+        if (at->joined) {
+            struct elision_fallback *lock = at->lock;
+            *at = *section;
+            at->lock = lock;
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+elision_section_release_aux_(struct elision_section *section)
+{
+    if (section->aux != NULL) {
+        elision_fallback_release_(section->aux);
+        section->aux = NULL;
+    }
+}
+
+void
+elision_set_credit_(struct elision_site_state *state, uint32_t credit, uint64_t n)
+{
+    uint32_t version = atomic_load_explicit(&state->version, memory_order_relaxed);
+
+    atomic_store_explicit(&state->version, version + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    elision_count_(&state->count.commits, n);
+    atomic_store_explicit(&state->granted, credit, memory_order_relaxed);
+    atomic_store_explicit(&state->credit, credit, memory_order_relaxed);
+    atomic_store_explicit(&state->version, version + 2, memory_order_release);
+}
+
+void
+elision_settle_(struct elision_site_state *state, bool but_last, uint32_t credit)
+{
+    uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed) -
+                    atomic_load_explicit(&state->credit, memory_order_relaxed) -
+                    (but_last ? 1u : 0u);
+
+    elision_set_credit_(state, credit, used);
+    /* They were not timed; the last one that was stands for them. */
+    elision_count_(&state->count.cycles_speculating, used * state->typical);
+    elision_policy_commits_(&elision_params_, &state->policy, used);
+}
+
+void
+elision_account_(struct elision_thread *self)
+{
+    if (self->id == 0 || self->inside != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i <= elision_site_count_(); i++) {
+        struct elision_site_state *state = &self->states[i];
+        uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
+        if (atomic_load_explicit(&state->granted, memory_order_relaxed) != credit) {
+            elision_settle_(state, false, credit);
+        }
+    }
+}

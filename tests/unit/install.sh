@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# What `make install` gives a user: files, pkg-config, soname, symbol versions, a header that stands
+# alone in C and C++, examples that compile and run, a command that answers.
+set -u
+. tests/tap.sh
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+prefix=/opt/elision
+
+tap_ok "make install" make -s --no-print-directory SETUP=0 install-elision \
+    DESTDIR="$root" PREFIX="$prefix"
+lib=$root$prefix/lib
+export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root LD_LIBRARY_PATH=$lib
+
+tap_is "pkg-config knows the version" "$(pkg-config --modversion elision)" 0.1.0
+tap_is "soname" "$(objdump -p "$lib/libelision.so" | awk '$1 == "SONAME" { print $2 }')" \
+    libelision.so.0
+exported=$(nm -D --defined-only "$lib/libelision.so" | awk '$2 != "A" { print $3 }' | sort)
+tap_is "only elision_ names are exported, all with a version" \
+    "$(printf '%s\n' "$exported" | grep -v '^elision_.*@@ELISION_0\.1$')" ""
+declared=$(grep -o '\belision_[a-z_]*(' elision/elision.h | tr -d '(' | sort -u)
+missing=$(for name in $declared; do
+    printf '%s\n' "$exported" | grep -q "^$name@" || echo "$name"
+done | grep -v -e '^elision_lock_t$' || true)
+tap_is "every declared function is exported" "$missing" ""
+writable_got=$(readelf -d "$lib/libelision.so" | grep -c -e 'BIND_NOW' -e 'Flags: NOW')
+tap_ok "the library binds at load" test "$writable_got" -gt 0
+tap_is "no call for a TLS address" "$(nm -D "$lib/libelision.so" | grep -c tls_get_addr)" 0
+
+cat >"$work/example.c" <<'END'
+#include <elision/elision.h>
+#include <stdio.h>
+static elision_lock_t lock = ELISION_LOCK_INIT;
+static elision_site_t site = ELISION_SITE_INIT("deposit");
+int
+main(void)
+{
+    long balance = 0;
+    for (int i = 0; i < 1000; i++) {
+        elision_enter(&lock, &site);
+        balance += 2;
+        elision_leave(&lock);
+    }
+    printf("%ld\n", balance);
+    return 0;
+}
+END
+# shellcheck disable=SC2046 # the flags are words
+build() {
+    "$1" "${@:2}" -Wall -Wextra -Werror "$work/example.c" -o "$work/example" \
+        $(pkg-config --cflags --libs elision)
+}
+for compiler in gcc clang; do
+    tap_ok "example, $compiler" build "$compiler" -std=c11
+    tap_is "its answer, $compiler" "$("$work/example")" 2000
+done
+tap_ok "example, as C++" build g++ -x c++ -std=c++17
+tap_ok "the header alone, pedantic" sh -c \
+    "echo '#include <elision/elision.h>' | gcc -std=c11 -pedantic -Wall -Wextra -Werror \\
+        -I '$root$prefix/include' -x c -fsyntax-only -"
+
+command=$root$prefix/bin/elision
+"$command" probe >"$work/probe" 2>&1
+tap_ok "elision probe answers with 0 or 1" test $? -le 1
+tap_ok "and says why" grep -q elide "$work/probe"
+"$command" nonsense >/dev/null 2>&1
+tap_is "bad usage" $? 2
+"$command" report /dev/null >/dev/null 2>&1
+tap_is "report of what is none" $? 3
+"$command" run --policy=nonsense true >/dev/null 2>&1
+tap_is "run with a policy that is none" $? 2
+"$command" run --output="$work/report" --json "$work/example" >/dev/null 2>&1
+tap_is "run has the program's status" $? 0
+tap_ok "report reads what run wrote" "$command" report "$work/report"
+if command -v man >/dev/null; then
+    pages="elision/man/elision.1 elision/man/elision.3"
+    # shellcheck disable=SC2086 # two words
+    tap_is "man pages have no errors" "$(man --warnings -E UTF-8 -l $pages 2>&1 >/dev/null)" ""
+else
+    tap_skip "man pages have no errors" "no man command here"
+fi
+tap_done

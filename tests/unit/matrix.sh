@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The library and its tests with both compilers, without and with optimisation, warnings being
+# errors, on each backend; and with the thread and address sanitizers.
+set -u
+. tests/tap.sh
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+warnings="-Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror"
+sources=$(ls elision/*.c fallback/*.c probes/*.c)
+
+# shellcheck disable=SC2086 # lists of words
+compile() { # compile OUTPUT CC FLAGS -- SOURCE...: links the library's sources with a test
+    local output=$1 compiler=$2 flags=$3
+    shift 4
+    $compiler -std=c11 $warnings $flags -I. -pthread -ftls-model=initial-exec -o "$output" "$@" \
+        $sources -lcmocka
+}
+
+for compiler in gcc clang; do
+    for level in -O0 -O2; do
+        name="$compiler $level"
+        tap_ok "$name builds" compile "$work/api" "$compiler" "$level" -- tests/unit/api.c
+        tap_ok "$name, lock" timeout 60 "$work/api"
+        tap_ok "$name, rtm under rtmgrind" \
+            timeout --kill-after=5 200 out/bin/rtmgrind --quiet -- "$work/api"
+        tap_ok "$name, scripted builds" compile "$work/fault" "$compiler" \
+            "$level -DELISION_TX_SCRIPTED -DELISION_STEPS -fno-pie -no-pie" -- \
+            tests/fault/fault.c tests/fault/script.c
+        tap_ok "$name, scripted" timeout 100 "$work/fault"
+    done
+done
+tap_ok "none builds" compile "$work/none" gcc "-O2 -DELISION_TX_NONE" -- tests/unit/api.c
+tap_ok "none" timeout 60 "$work/none"
+tap_ok "none, where there is RTM" \
+    timeout --kill-after=5 100 out/bin/rtmgrind --quiet -- "$work/none"
+
+for sanitizer in thread address,undefined; do
+    flags="-g -O1 -fsanitize=$sanitizer -fno-sanitize-recover=all"
+    tap_ok "$sanitizer builds" compile "$work/lock-$sanitizer" gcc "$flags" -- tests/unit/lock.c
+    tap_ok "$sanitizer, lock" env ELISION_BACKEND=none timeout 200 "$work/lock-$sanitizer"
+    tap_ok "$sanitizer, torture builds" compile "$work/stress" gcc "$flags" -- \
+        tests/stress/stress.c tests/locks/kinds.c
+    tap_ok "$sanitizer, torture" env ELISION_BACKEND=none timeout 200 "$work/stress" \
+        --lock=elision --ops=4000 --moves
+done
+tap_done
