@@ -77,7 +77,7 @@ finds warnings elision/x.c 'int f() { return 0; }' "prototype"
 finds words elision/x.c '/* TO''DO: later */' "a left-over"
 finds words docs/x.md "see /wo""rk/main" "a path of one machine"
 finds words docs/x.md "as iss""ue 3 asks" "an issue number"
-finds words x.mk "get https://py""pi.org/simple" "the host of a package registry"
+finds words x.mk "get ht""tps://py""pi.org/simple" "the host of a package registry"
 finds sizes elision/x.c "$(printf 'int x%d;\n' {1..501})" "elision/x.c: 501 lines"
 finds sizes elision/x.c "int
 f(int x)

@@ -77,18 +77,18 @@ fi
 
 # Fetching the extension: no index, then a wrong sum.
 cp -r interp/run "$dir/job"
-output=$(PIP_INDEX_URL=http://127.0.0.1:9/ PIP_FIND_LINKS='' PIP_RETRIES=0 \
+output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS='' PIP_RETRIES=0 \
     "$dir/job/regex.sh" "$python" "$dir/regex" 2>&1)
 tap_has "no package index" "$?:$output" "1:regex: the package index gave no setuptools"
 tap_is "no package index: one line" "$(wc -l <<<"$output")" 1
 cp -r out/regex/archives "$dir/regex/"
 echo "changed" >>"$(echo "$dir"/regex/archives/regex-*.tar.gz)"
-output=$(PIP_INDEX_URL=http://127.0.0.1:9/ PIP_FIND_LINKS=$dir/regex/archives PIP_RETRIES=0 \
+output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS=$dir/regex/archives PIP_RETRIES=0 \
     "$dir/job/regex.sh" "$python" "$dir/regex" 2>&1)
 tap_has "a wrong sum" "$?:$output" "1:regex: regex does not have the pinned sum"
 mkdir -p "$dir/regex"
 cp -r out/regex/archives "$dir/regex/"
-output=$(PIP_INDEX_URL=http://127.0.0.1:9/ PIP_FIND_LINKS='' PIP_RETRIES=0 \
+output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS='' PIP_RETRIES=0 \
     "$dir/job/regex.sh" "$python" "$dir/regex" 2>&1)
 tap_is "with the archives there no index is needed" "$?" 0
 tap_done
