@@ -59,8 +59,8 @@ static struct {
 static void
 note_departure(const struct rtm_thread *t)
 {
-    if (t->clear_child_tid
-        && VG_(am_is_valid_for_client)(t->clear_child_tid, sizeof(UInt), VKI_PROT_READ)) {
+    if (t->clear_child_tid &&
+        VG_(am_is_valid_for_client)(t->clear_child_tid, sizeof(UInt), VKI_PROT_READ)) {
         departing.word = (const volatile UInt *)t->clear_child_tid;
         departing.lwp = t->lwp;
     }
@@ -72,8 +72,8 @@ await_departure(void)
     if (!departing.word) {
         return;
     }
-    while (*departing.word != 0
-           && rtm_raw_syscall(__NR_tgkill, VG_(getpid)(), departing.lwp, 0, 0) == 0) {
+    while (*departing.word != 0 &&
+           rtm_raw_syscall(__NR_tgkill, VG_(getpid)(), departing.lwp, 0, 0) == 0) {
         rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
     }
     departing.word = NULL;
@@ -304,20 +304,13 @@ lock_release(struct sched_lock *p)
     rtm_unlock_guard();
 }
 
-const struct sched_lock_ops vgModuleLocal_linux_ticket_lock_ops = {
-    .get_sched_lock_name = lock_name,
-    .create_sched_lock = lock_create,
-    .destroy_sched_lock = lock_destroy,
-    .get_sched_lock_owner = lock_owner,
-    .acquire_sched_lock = lock_acquire,
-    .release_sched_lock = lock_release,
-};
+/* Whichever of its two locks the core asks for, it gets this one. */
+#define OPS                                                                     \
+    {                                                                           \
+        .get_sched_lock_name = lock_name, .create_sched_lock = lock_create,     \
+        .destroy_sched_lock = lock_destroy, .get_sched_lock_owner = lock_owner, \
+        .acquire_sched_lock = lock_acquire, .release_sched_lock = lock_release, \
+    }
 
-const struct sched_lock_ops vgModuleLocal_generic_sched_lock_ops = {
-    .get_sched_lock_name = lock_name,
-    .create_sched_lock = lock_create,
-    .destroy_sched_lock = lock_destroy,
-    .get_sched_lock_owner = lock_owner,
-    .acquire_sched_lock = lock_acquire,
-    .release_sched_lock = lock_release,
-};
+const struct sched_lock_ops vgModuleLocal_linux_ticket_lock_ops = OPS;
+const struct sched_lock_ops vgModuleLocal_generic_sched_lock_ops = OPS;
