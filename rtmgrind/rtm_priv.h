@@ -111,6 +111,7 @@ struct rtm_options {
     Bool children;  /* report in forked children too */
     const HChar *json;
     const HChar *preset;
+    UInt signature; /* of the preset's processor, CPUID.1:EAX */
 };
 extern struct rtm_options rtm_opt;
 

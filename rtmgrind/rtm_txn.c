@@ -394,12 +394,15 @@ rtm_help_rdtscp(VexGuestAMD64State *gs)
 }
 
 /* CPUID leaf 7: RTM is EBX[11], RTM_ALWAYS_ABORT EDX[11], TSXLDTRK EDX[16];
- * leaf 0 must reach 7.  HLE (EBX[4]) is not emulated and not shown. */
+ * leaf 0 must reach 7; leaf 1 names the preset's processor.  HLE (EBX[4]) is not emulated and not shown. */
 void
 rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx)
 {
     if ((UInt)rax == 0 && gs->guest_RAX < 7) {
         gs->guest_RAX = 7;
+    }
+    if ((UInt)rax == 1) {
+        gs->guest_RAX = rtm_opt.signature;
     }
     if ((UInt)rax != 7 || (UInt)rcx != 0) {
         return;

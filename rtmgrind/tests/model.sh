@@ -22,13 +22,17 @@ probe() {
 
 # CPUID.
 part_cpuid() {
-    bits() { probe cpuid -- "$@"; }
+    bits() { probe cpuid -- "$@" | sed 's/^signature=[^ ]* //'; }
     tap_is "CPUID shows RTM" "$(bits)" "rtm=1 always_abort=0 tsxldtrk=0 hle=0"
     tap_is "--rtm=no hides it" "$(bits --rtm=no)" "rtm=0 always_abort=0 tsxldtrk=0 hle=0"
     tap_is "--rtm=always-abort shows both bits" "$(bits --rtm=always-abort)" \
         "rtm=1 always_abort=1 tsxldtrk=0 hle=0"
     tap_is "--tsxldtrk=yes shows TSXLDTRK" "$(bits --tsxldtrk=yes)" \
         "rtm=1 always_abort=0 tsxldtrk=1 hle=0"
+    signature() { probe cpuid -- "$@" | sed 's/^signature=\([^ ]*\) .*/\1/'; }
+    tap_is "the processor is Sapphire Rapids" "$(signature)" 0x806f8
+    tap_is "--preset=icelake: Ice Lake-SP" "$(signature --preset=icelake)" 0x606a6
+    tap_is "--preset=haswell: Haswell-EX" "$(signature --preset=haswell)" 0x306f4
     tap_is "a transaction commits" "$(probe begin --)" 0xffffffff
     tap_is "with always-abort none does, status 0" "$(probe begin -- --rtm=always-abort)" 0
 }
@@ -36,7 +40,8 @@ part_cpuid() {
 # Write set: lines in one set, 64 sets of 64 bytes apart.
 part_write() {
     one_set() { probe write-set 4096 -- "$@"; }
-    tap_is "haswell: the 9th line in a set aborts with capacity" "$(one_set --preset=haswell)" "9 0x8"
+    tap_is "haswell: the 9th line in a set aborts with capacity" \
+        "$(one_set --preset=haswell)" "9 0x8"
     tap_is "icelake: the 13th" "$(one_set --preset=icelake)" "13 0x8"
     tap_is "sapphirerapids: the 13th" "$(one_set --preset=sapphirerapids)" "13 0x8"
     tap_is "default is sapphirerapids" "$(one_set)" "13 0x8"
@@ -46,9 +51,10 @@ part_write() {
     tap_is "--smt=2 halves icelake: the 7th" "$(one_set --preset=icelake --smt=2)" "7 0x8"
     tap_is "128 sets: 4 KiB apart is two sets, the 17th of haswell" \
         "$(one_set --preset=haswell --write-sets=128)" "17 0x8"
-    tap_is "32 sets: the whole cache is 256 lines, 64 bytes apart the 257th" \
+    tap_is "32 sets: 256 lines in all, 64 bytes apart the 257th" \
         "$(probe write-set 64 -- --preset=haswell --write-sets=32)" "257 0x8"
-    tap_is "haswell, 64 bytes apart: the 513th" "$(probe write-set 64 -- --preset=haswell)" "513 0x8"
+    tap_is "haswell, 64 bytes apart: the 513th" \
+        "$(probe write-set 64 -- --preset=haswell)" "513 0x8"
     tap_is "haswell: 8 lines in each of 64 sets commit" \
         "$(probe write-sets 64 8 -- --preset=haswell)" 0xffffffff
     tap_is "haswell: 9 lines in each of 64 sets do not" \
@@ -77,8 +83,8 @@ part_inject() {
     other=$(probe rate 1000 0x2 -- --abort-rate=5000 --abort-status=0x2 --seed=2)
     tap_ok "not with another seed ($other)" test "$other" != "$half"
 
-    # Every instruction of a small transaction, in turn: all or nothing each time, with the status asked
-    # for, until the count passes its end.
+    # Every instruction of a small transaction, in turn: all or nothing each time, with the status
+    # asked for, until the count passes its end.
     torn=
     status=0x6
     n=0

@@ -60,7 +60,8 @@ if [ "${1-}" = --one ]; then
             objects+=("$OUT/obj/rtmgrind/$object.o")
         fi
     done
-    if ! $LINK -o "$home/lib/rtmgrind/rtmgrind-amd64-linux" "${objects[@]}" $LIBS 2>"$home/log"; then
+    tool=$home/lib/rtmgrind/rtmgrind-amd64-linux
+    if ! $LINK -o "$tool" "${objects[@]}" $LIBS 2>"$home/log"; then
         say "broken: $(tail -n 1 "$home/log")"
         exit 0
     fi
@@ -110,7 +111,8 @@ done <"$dir/order" | xargs -r -P "$(nproc)" -n 1 "$here/mutants.sh" --one
 # The kill table.
 while read -r name; do
     result=$(cat "$dir/$name/result" 2>/dev/null || echo "broken: no result")
-    line="$name: $(field test "$dir/$name/entry" | sed 's|.*/||'): $(field point "$dir/$name/entry")"
+    test=$(field test "$dir/$name/entry")
+    line="$name: ${test##*/}: $(field point "$dir/$name/entry")"
     case $result in
         caught) tap_pass "$line" ;;
         *) tap_fail "$line" "$result" ;;

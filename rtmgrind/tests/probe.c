@@ -2,7 +2,7 @@
  *
  * Prints what a transaction does under the options this program was started with, for model.sh:
  *
- *   cpuid                 RTM, RTM_ALWAYS_ABORT, TSXLDTRK, HLE
+ *   cpuid                 the processor's signature; RTM, RTM_ALWAYS_ABORT, TSXLDTRK, HLE
  *   begin                 status of an empty transaction
  *   write-set STRIDE      the first N for which writing N lines, STRIDE bytes apart, aborts; status
  *   write-sets SETS N     status of writing N lines in each of SETS neighbouring sets
@@ -74,9 +74,12 @@ many_sets(long sets, long n)
 static void
 cpuid(void)
 {
-    unsigned a = 7, b, c = 0, d;
+    unsigned signature = 1, a = 7, b, c = 0, d;
 
+    __asm__ volatile("cpuid" : "+a"(signature), "=b"(b), "+c"(c), "=d"(d));
+    c = 0;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    printf("signature=%#x ", signature);
     printf("rtm=%u always_abort=%u tsxldtrk=%u hle=%u\n", b >> 11 & 1, d >> 11 & 1, d >> 16 & 1,
            b >> 4 & 1);
 }

@@ -60,8 +60,7 @@ tap_is "set pressure: 13 lines in one set" "$(query causes '.histograms.set_pres
 tap_has "a site is a function and a line" "$(query counter '.sites[0].where')" "add_one"
 tap_has "with file" "$(query counter '.sites[0].where')" ".h:"
 tap_is "the conflict is over shared_counter" \
-    "$(query counter '[.conflicts[] | select(.data | startswith("shared_counter"))] | length > 0')" \
-    true
+    "$(query counter '[.conflicts[].data | startswith("shared_counter")] | any')" true
 tap_is "a conflict names both accesses" "$(query counter '.conflicts[0] |
     [.victim_access, .requester_access] | map(test("add_one.*schedule.c:[0-9]+")) | all')" true
 tap_is "same word: true sharing" "$(query counter '[.conflicts[] |
@@ -85,12 +84,13 @@ tap_has "text has totals" "$text" "transactions,"
 tap_has "text names the conflict" "$text" "shared_counter"
 tap_has "text has virtual time" "$text" "virtual time:"
 run top --top=1 -- causes
-tap_is "--top=1 bounds the lists" "$(query top '"\(.sites | length) \(.unfriendly | length)"')" "1 1"
+tap_is "--top=1 bounds the lists" \
+    "$(query top '"\(.sites | length) \(.unfriendly | length)"')" "1 1"
 quiet=$("$rtmgrind" --quiet "$program" counter 1 1 2>&1)
 tap_is "--quiet prints nothing of its own" "$quiet" 1
 
 # --- Requests ---
 tap_has "a dump is headed by its name" "$(cat "$dir/requests.txt")" "first part: 10 transactions"
-tap_is "a reset forgets what was before" "$(query requests '"\(.totals.starts) \(.totals.commits)"')" \
-    "1 1"
+tap_is "a reset forgets what was before" \
+    "$(query requests '"\(.totals.starts) \(.totals.commits)"')" "1 1"
 tap_done

@@ -4,6 +4,7 @@
  *
  *   counter THREADS N    each thread adds 1 to shared_counter N times, in transactions
  *   private THREADS N    the same, each to a line of its own
+ *   plain THREADS N      the same, under a lock and without transactions
  *   neighbours           two threads fight over different words of one line, on the heap
  *   causes               one transaction of each kind of end, labelled
  *   requests             transactions before a reset, one behind it, and a dump
@@ -23,7 +24,7 @@ enum { MOST = 32 };
 struct line shared_counter;
 static struct line own[MOST];
 static _Alignas(LINE) volatile int lock_word;
-static int n_adds, shared;
+static int n_adds, shared, plain;
 
 static void
 lock(void)
@@ -41,7 +42,7 @@ add_one(volatile uint64_t *p)
 {
     int tries;
 
-    for (tries = 0; tries < 5; tries++) {
+    for (tries = plain ? 5 : 0; tries < 5; tries++) {
         while (lock_word) {
             __asm__ volatile("pause");
         }
@@ -221,7 +222,8 @@ main(int argc, char **argv)
     if (threads > MOST) {
         return 2;
     }
-    if (shared || !strcmp(what, "private")) {
+    plain = !strcmp(what, "plain");
+    if (shared || plain || !strcmp(what, "private")) {
         return add_on(threads);
     }
     if (!strcmp(what, "neighbours")) {

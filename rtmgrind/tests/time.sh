@@ -31,7 +31,8 @@ between() { test "$1" -ge "$2" -a "$1" -le "$3"; }
 part_repeat() {
     tap_is "4 threads count to 2000" "$(run a counter 4 500 --)" 2000
     tap_is "and again" "$(run b counter 4 500 --)" 2000
-    tap_is "twice the same report, to the cycle" "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
+    tap_is "twice the same report, to the cycle" \
+        "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
     tap_ok "with conflicts in it ($(field a .totals.aborts.conflict))" \
         test "$(field a .totals.aborts.conflict)" -gt 10
     tap_is "and no real waits" "$(field a .totals.real_waits)" 0
@@ -65,8 +66,9 @@ part_cores() {
     tap_ok "on two cores twice ($(ratio core2) %)" between "$(ratio core2)" 190 240
     tap_ok "16 quarter-threads on 3 cores take 4/3 ($(ratio core3) %)" \
         between "$(ratio core3)" 130 180
-    tap_ok "a core's threads are switched inside transactions ($(field core3 .totals.aborts.timer))" \
-        test "$(field core3 .totals.aborts.timer)" -gt 0
+    local switched
+    switched=$(field core3 .totals.aborts.timer)
+    tap_ok "a core's threads are switched inside transactions ($switched)" test "$switched" -gt 0
     tap_is "no conflicts between private lines" "$(field four .totals.aborts.conflict)" 0
     tap_is "only the beginning and end of threads, which change mappings, disturb them" \
         "$(field four '.totals | .aborts.total - .aborts.tlb')" 0

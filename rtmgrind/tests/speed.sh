@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# speed.sh [ROUNDS]: CPU time under rtmgrind beside valgrind --tool=none and helgrind, as a Markdown
+# table of ratios. The runs of a row are interleaved, each figure is a median. Evidence: native (the
+# emulator's own time on this machine), not virtual cycles.
+set -u
+
+rounds=${1:-5}
+rtmgrind=${RTMGRIND:-out/bin/rtmgrind}
+program=out/tests/rtmgrind/schedule
+python=/usr/bin/python3
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+[[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: speed.sh [ROUNDS]" >&2; exit 2; }
+
+# cpu FILE COMMAND...: its user and system time in milliseconds goes to FILE.
+cpu() {
+    local file=$1 TIMEFORMAT='%U %S' user system
+    shift
+    read -r user system < <({ time "$@" >/dev/null 2>&1; } 2>&1)
+    awk -v u="$user" -v s="$system" 'BEGIN { printf "%d\n", (u + s) * 1000 }' >>"$file"
+}
+
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+row() {
+    local title=$1 i
+    shift
+    rm -f "$dir"/*
+    for ((i = 0; i < rounds; i++)); do
+        cpu "$dir/none" valgrind --tool=none --quiet "$@"
+        cpu "$dir/rtm" "$rtmgrind" --quiet "$@"
+        cpu "$dir/hel" valgrind --tool=helgrind --quiet "$@"
+    done
+    awk -v t="$title" -v n="$(median "$dir/none")" -v r="$(median "$dir/rtm")" \
+        -v h="$(median "$dir/hel")" 'BEGIN {
+        printf "| %s | %d | %d | %d | %.2f | %.2f |\n", t, n, r, h, r / n, r / h }'
+}
+
+echo "Evidence: native. CPU milliseconds, medians of $rounds interleaved runs."
+echo
+echo "| program | none | rtmgrind | helgrind | rtmgrind : none | rtmgrind : helgrind |"
+echo "|---|---|---|---|---|---|"
+[ ! -x "$python" ] || row "CPython start-up, no transactions" "$python" -c pass
+row "4 threads, locks, no transactions" "$program" plain 4 50000
+row "4 threads, 4 x 50000 private transactions" "$program" private 4 50000
+row "4 threads, 4 x 5000 contended transactions" "$program" counter 4 5000
