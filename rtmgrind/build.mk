@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: MIT
+# SPDX-License-Identifier: GPL-2.0-or-later
 #
 # rtmgrind: a Valgrind tool, linked against the distribution's valgrind package, and its wrapper.
 

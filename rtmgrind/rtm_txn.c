@@ -393,8 +393,8 @@ rtm_help_rdtscp(VexGuestAMD64State *gs)
     gs->guest_RCX = (ULong)rtm_cur->core;
 }
 
-/* CPUID leaf 7: RTM is EBX[11], RTM_ALWAYS_ABORT EDX[11], TSXLDTRK EDX[16];
- * leaf 0 must reach 7; leaf 1 names the preset's processor.  HLE (EBX[4]) is not emulated and not shown. */
+/* CPUID leaf 7: RTM is EBX[11], RTM_ALWAYS_ABORT EDX[11], TSXLDTRK EDX[16]; leaf 0 must reach 7;
+ * leaf 1 names the preset's processor. HLE (EBX[4]) is not emulated and not shown. */
 void
 rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx)
 {

@@ -16,7 +16,10 @@ x86_64) ;;
 *) say "this machine is $(uname -m); rtmgrind emulates x86-64 on x86-64 only"; exit 125 ;;
 esac
 [ -x "$tool" ] || { say "$tool is missing; run 'make' first"; exit 125; }
-valgrind=$(command -v valgrind) || { say "valgrind is missing; apt-get install valgrind"; exit 125; }
+valgrind=$(command -v valgrind) || {
+    say "valgrind is missing; apt-get install valgrind"
+    exit 125
+}
 
 # Valgrind looks for a tool beside its own files: a folder of ours that links to them.
 for dir in "$VALGRIND_LIB" /usr/libexec/valgrind /usr/lib/valgrind \
@@ -36,7 +39,9 @@ usage() {
 n=0
 for arg; do
     case $arg in
-    --help | --help-debug | --version) exec env VALGRIND_LIB="$lib" "$valgrind" --tool=rtmgrind "$arg" ;;
+    --help | --help-debug | --version)
+        exec env VALGRIND_LIB="$lib" "$valgrind" --tool=rtmgrind "$arg"
+        ;;
     --) n=$((n + 1)); break ;;
     --tool=*) say "--tool is fixed"; exit 2 ;;
     -*) n=$((n + 1)) ;;

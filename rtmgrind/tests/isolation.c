@@ -7,15 +7,11 @@
 
 #include "rtmgrind/tests/litmus.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
 
 /* Neighbours on both sides, and room for FXSAVE. */
 static _Alignas(4096) struct line lines[12];
-static volatile uint64_t seen[4];
+static volatile uint64_t seen;
 
 #define AT ((volatile char *)&lines[1])
 
@@ -300,7 +296,7 @@ masked_off_store_does_not_conflict(void **state)
 static void
 load_and_keep(void *p)
 {
-    seen[0] = *(volatile uint64_t *)p;
+    seen = *(volatile uint64_t *)p;
 }
 
 static void
@@ -309,9 +305,9 @@ uncommitted_store_is_not_seen(void **state)
     struct duel d;
 
     (void)state;
-    seen[0] = 99;
+    seen = 99;
     fight(&d, write_word, load_and_keep, 0);
-    assert_int_equal(seen[0], 0);
+    assert_int_equal(seen, 0);
 }
 
 static void
@@ -320,10 +316,10 @@ uncommitted_store_is_not_seen_in_transaction(void **state)
     struct duel d;
 
     (void)state;
-    seen[0] = 99;
+    seen = 99;
     fight(&d, write_word, load_and_keep, 1);
     assert_int_equal(d.peer, STARTED);
-    assert_int_equal(seen[0], 0);
+    assert_int_equal(seen, 0);
 }
 
 /* The requester's own value stands: the undo comes before the store. */
@@ -374,134 +370,6 @@ abort_releases_lines(void **state)
 }
 
 /* ------------------------------------------------------------------ */
-/* The kernel                                                          */
-
-static int pipe_fd[2];
-
-static void
-kernel_reads(void *p)
-{
-    (void)!write(pipe_fd[1], p, 8);
-}
-
-static void
-kernel_writes(void *p)
-{
-    (void)!write(pipe_fd[1], "abcdefgh", 8);
-    (void)!read(pipe_fd[0], p, 8);
-}
-
-static void
-kernel_writes_by_vector(void *p)
-{
-    struct iovec iov[2] = {{(void *)&seen[1], 4}, {p, 4}};
-
-    (void)!write(pipe_fd[1], "abcdefgh", 8);
-    (void)!readv(pipe_fd[0], iov, 2);
-}
-
-static void
-clock_writes(void *p)
-{
-    clock_gettime(CLOCK_MONOTONIC, p);
-}
-
-static void
-kernel_writes_to_reader(void **state)
-{
-    struct duel d;
-
-    (void)state;
-    fight(&d, read_word, kernel_writes, 0);
-    assert_int_equal(d.victim, CONFLICT | RETRY);
-    assert_memory_equal((void *)AT, "abcdefgh", 8);
-}
-
-static void
-kernel_writes_to_writer(void **state)
-{
-    struct duel d;
-
-    (void)state;
-    fight(&d, write_word, kernel_writes, 0);
-    assert_int_equal(d.victim, CONFLICT | RETRY);
-    assert_memory_equal((void *)AT, "abcdefgh", 8);
-}
-
-static void
-kernel_scatters_to_reader(void **state)
-{
-    struct duel d;
-
-    (void)state;
-    fight(&d, read_word, kernel_writes_by_vector, 0);
-    assert_int_equal(d.victim, CONFLICT | RETRY);
-    assert_memory_equal((void *)AT, "efgh", 4);
-}
-
-/* The kernel copies what was there before the transaction. */
-static void
-kernel_reads_from_writer(void **state)
-{
-    struct duel d;
-    uint64_t got = 99;
-
-    (void)state;
-    fight(&d, write_word, kernel_reads, 0);
-    assert_int_equal(read(pipe_fd[0], &got, 8), 8);
-    assert_int_equal(d.victim, CONFLICT | RETRY);
-    assert_int_equal(got, 0);
-}
-
-static void
-kernel_reads_from_reader(void **state)
-{
-    struct duel d;
-    uint64_t got = 99;
-
-    (void)state;
-    fight(&d, read_word, kernel_reads, 0);
-    assert_int_equal(read(pipe_fd[0], &got, 8), 8);
-    assert_int_equal(d.victim, STARTED);
-}
-
-static void
-clock_gettime_writes_to_reader(void **state)
-{
-    struct duel d;
-
-    (void)state;
-    fight(&d, read_word, clock_writes, 0);
-    assert_int_equal(d.victim, CONFLICT | RETRY);
-}
-
-/* In a transaction too: a clock read is a store like any other. */
-static void
-clock_gettime_in_transaction_writes_to_reader(void **state)
-{
-    struct duel d;
-
-    (void)state;
-    clock_writes((void *)&seen); /* resolves the symbol */
-    fight(&d, read_word, clock_writes, 1);
-    assert_int_equal(d.victim, CONFLICT | RETRY);
-    assert_int_equal(d.peer, STARTED);
-}
-
-static void
-system_call_elsewhere_does_not_conflict(void **state)
-{
-    struct duel d = {.touch = write_word, .disturb = kernel_writes, .arg = (void *)&lines[2]};
-
-    (void)state;
-    fight(&d, write_word, nothing, 0);
-    assert_int_equal(d.victim, STARTED);
-    d = (struct duel){.touch = nothing, .disturb = kernel_writes, .arg = (void *)AT};
-    duel_run(&d);
-    assert_int_equal(d.victim, STARTED);
-}
-
-/* ------------------------------------------------------------------ */
 
 static void
 add_matrix(struct CMUnitTest *tests, size_t *n, const char *suffix, CMUnitTestFunction f)
@@ -534,23 +402,11 @@ main(void)
         cmocka_unit_test(locked_add_adds_to_the_old_value),
         cmocka_unit_test(commit_releases_lines),
         cmocka_unit_test(abort_releases_lines),
-        cmocka_unit_test(kernel_writes_to_reader),
-        cmocka_unit_test(kernel_writes_to_writer),
-        cmocka_unit_test(kernel_scatters_to_reader),
-        cmocka_unit_test(kernel_reads_from_writer),
-        cmocka_unit_test(kernel_reads_from_reader),
-        cmocka_unit_test(clock_gettime_writes_to_reader),
-        cmocka_unit_test(clock_gettime_in_transaction_writes_to_reader),
-        cmocka_unit_test(system_call_elsewhere_does_not_conflict),
     };
     enum { N_SINGLE = sizeof single / sizeof single[0] };
     static struct CMUnitTest tests[3 * N_ACCESSES + N_SINGLE];
     size_t n = 0;
 
-    if (pipe(pipe_fd) != 0) {
-        puts("Bail out! no pipe");
-        return 1;
-    }
     add_matrix(tests, &n, "against_reader", against_reader);
     add_matrix(tests, &n, "against_writer", against_writer);
     add_matrix(tests, &n, "in_transaction_against_writer", transaction_against_writer);

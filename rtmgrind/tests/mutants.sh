@@ -73,7 +73,7 @@ if [ "${1-}" = --one ]; then
     else
         say "caught"
     fi
-    rm -rf "$home/lib" "$home/mutant.o"
+    rm -rf "${home:?}/lib" "$home/mutant.o"
     exit 0
 fi
 

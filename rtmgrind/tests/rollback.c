@@ -6,8 +6,6 @@
 
 #include "rtmgrind/tests/litmus.h"
 
-#include <stdlib.h>
-
 /* ------------------------------------------------------------------ */
 /* Memory                                                              */
 
@@ -457,24 +455,6 @@ thread_local_data(void **state)
     assert_int_equal(tls, 5);
 }
 
-static void
-fresh_heap_memory(void **state)
-{
-    volatile char *p = malloc(100000);
-    unsigned status;
-
-    (void)state;
-    assert_non_null((void *)p);
-    p[50000] = 1;
-    status = IN_TX({
-        p[50000] = 2;
-        TX_ABORT(1);
-    });
-    assert_int_not_equal(status, STARTED);
-    assert_int_equal(p[50000], 1);
-    free((void *)p);
-}
-
 int
 main(void)
 {
@@ -499,7 +479,6 @@ main(void)
         cmocka_unit_test(commit_keeps_registers),
         cmocka_unit_test(second_abort_restores_its_own_begin),
         cmocka_unit_test(thread_local_data),
-        cmocka_unit_test(fresh_heap_memory),
     };
 
     return LITMUS_MAIN(tests);

@@ -59,9 +59,9 @@ tap_is "a symbolic link finds its way" \
 tap_is "JSON into a device stays a device" \
     "$("$rtmgrind" --quiet --json=/dev/stdout /bin/true | jq .totals.starts)" 0
 
-# The manual's options are those of --help, and the other way round.
+# The README's options are those of --help, and the other way round.
 options() { grep -oE -- '--[a-z][a-z-]*' | sort -u; }
 help=$("$rtmgrind" --help | sed -n '/user options for rtmgrind/,/^$/p' | options)
-manual=$(sed -n '/^## Options/,/^## [^O]/s/^| `\(.*\)` |.*/\1/p' docs/rtmgrind.md | options)
-tap_is "docs/rtmgrind.md lists the options of --help" "$manual" "$help"
+manual=$(sed -n '/^## Options/,/^## [^O]/s/^| `\(.*\)` |.*/\1/p' rtmgrind/README.md | options)
+tap_is "README.md lists the options of --help" "$manual" "$help"
 tap_done
