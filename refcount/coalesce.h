@@ -33,9 +33,11 @@
  *   overflow that brings it there, so never while any table has credit for it, and never while a
  *   table has a positive net for it, given rule 1.
  * Rule 1. A thread may add +1 only for an object it found alive in this section: through a
- *   reference it holds, or through one it has read from memory in this section. Who drops that
- *   reference writes what we read, and one of the two sections aborts or waits. So a transaction
- *   must not have escaped its conflict detection (TSXLDTRK) for that read.
+ *   reference it holds, or through one it has read from memory that is changed in sections only. Who
+ *   drops that reference writes what we read, and one of the two sections aborts or waits. So a
+ *   transaction must not have escaped its conflict detection (TSXLDTRK) for that read. An object
+ *   found weakly counts as found alive in a transaction that has read a real count above 0; in a
+ *   locked section only if no thread drops references outside sections.
  * Rule 2. Every decrement of an object by a thread that does not own it goes through the table, if
  *   its increments may. Increments may bypass it: then the real count is only higher.
  * Rule 3. A thread whose table is active adds nothing for objects whose count it changes plainly as

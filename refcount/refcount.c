@@ -280,7 +280,9 @@ elision_ref_try_get(struct elision_ref_thread *self, elision_ref_t *ref)
         if (shared == ELISION_REF_PLAIN || shared == ELISION_REF_MERGED) {
             return false;
         }
-        if (self->active_ != NULL) {
+        /* Nothing but the word we have just read says that the object lives: only a transaction
+         * would notice that somebody outside drops the last reference. */
+        if (self->active_ != NULL && self->isolated_) {
             elision_coalesce_add(self->active_, ref, 1);
             return true;
         }

@@ -6,8 +6,8 @@
  *     struct thing { elision_ref_t ref; ... };         // anywhere in the object
  *
  *     struct elision_ref_thread *self = elision_ref_thread_enter(&heap);   // once per thread
- *     elision_enter(&lock, &site);
- *     elision_ref_begin(self, 0);
+ *     enum elision_path path = elision_enter(&lock, &site);
+ *     elision_ref_begin(self, path, 0);
  *     elision_ref_get(self, &thing->ref);
  *     elision_ref_put(self, &thing->ref);
  *     elision_ref_end(self, ELISION_SETTLE_SECTION);    // destructors run here
@@ -88,6 +88,7 @@ struct elision_ref_heap {
 /* One thread's part. Members are private; the second and third line are written by others. */
 struct elision_ref_thread {
     struct elision_coalesce *active_; /* the table, in a section that coalesces; else NULL */
+    bool isolated_;                   /* that section is a transaction */
     struct elision_ref_heap *heap_;
     struct elision_ref_thread *next_;           /* in the heap's list; constant */
     struct elision_ref *queue_ ELISION_ALIGNED; /* atomic; of objects to merge, or CLOSED */
@@ -127,12 +128,14 @@ ELISION_API void elision_ref_child(struct elision_ref_heap *heap, struct elision
  * tx:    safe */
 ELISION_API void elision_ref_merge(struct elision_ref_thread *self);
 
-/* A section has begun: changes are coalesced from here on. conflicts as elision_coalesce_begin.
+/* A section has begun: changes are coalesced from here on. path is what elision_enter answered,
+ * conflicts as for elision_coalesce_begin.
  * tx:    safe */
 static inline void
-elision_ref_begin(struct elision_ref_thread *self, unsigned conflicts)
+elision_ref_begin(struct elision_ref_thread *self, enum elision_path path, unsigned conflicts)
 {
     self->active_ = &self->table_;
+    self->isolated_ = path == ELISION_SPECULATIVE;
     elision_coalesce_begin(&self->table_, conflicts);
     if (__builtin_expect(__atomic_load_n(&self->queue_, __ATOMIC_RELAXED) != NULL, 0)) {
         elision_ref_merge(self);
