@@ -3,26 +3,26 @@
 // The GIL on libelision; pycore_elision.h says what a thread's states are. Read TakeGIL, DropGIL
 // and Checkpoint below first: everything else serves them.
 #include "Python.h"
-#include "pycore_ceval.h"             // _PY_EVAL_ELISION_BIT
-#include "pycore_critical_section.h"  // _PyCriticalSection_SuspendAll()
+#include "pycore_ceval.h"            // _PY_EVAL_ELISION_BIT
+#include "pycore_critical_section.h" // _PyCriticalSection_SuspendAll()
 #include "pycore_elision.h"
-#include "pycore_frame.h"             // _PyInterpreterFrame
-#include "pycore_gil.h"               // struct _gil_runtime_state
-#include "pycore_initconfig.h"        // _PyInterpreterState_GetConfig()
-#include "pycore_interp.h"            // PyInterpreterState.ceval
-#include "pycore_pystate.h"           // _PyThreadState_GET()
-#include "pycore_qsbr.h"              // _Py_qsbr_quiescent_state()
-#include "pycore_tstate.h"            // _PyThreadStateImpl
+#include "pycore_frame.h"      // _PyInterpreterFrame
+#include "pycore_gil.h"        // struct _gil_runtime_state
+#include "pycore_initconfig.h" // _PyInterpreterState_GetConfig()
+#include "pycore_interp.h"     // PyInterpreterState.ceval
+#include "pycore_pystate.h"    // _PyThreadState_GET()
+#include "pycore_qsbr.h"       // _Py_qsbr_quiescent_state()
+#include "pycore_tstate.h"     // _PyThreadStateImpl
 
 #include "elision/elision.h"
 #include "rtmgrind/rtmgrind.h"
 
-#include <stdlib.h>                   // getenv()
+#include <stdlib.h> // getenv()
 #if defined(__x86_64__)
-#  include <x86intrin.h>              // __rdtsc()
+#include <x86intrin.h> // __rdtsc()
 #endif
 
-// Checks of the eval breaker until a section that holds the lock, and cannot hope for a transaction,
+// Checks of the eval breaker until a section that holds the lock, with no hope of a transaction,
 // looks again whether somebody wants it. A guess: about the length of a short transaction.
 #define LOCKED_BUDGET 64
 
@@ -32,17 +32,20 @@ struct _PyElision_GIL {
 };
 
 _Py_thread_local struct _PyElision_GIL *_PyElision_speculating = NULL;
+_Py_thread_local int _PyElision_counting = 0;
 
 // The main interpreter's, never freed: a daemon thread may be parked in it when Python ends.
 static struct _PyElision_GIL main_gil;
 
+// Alone on its lines: transactions read it.
 static struct {
-    int on;              // the switch of the elision module; written with the lock held
-    int live_threads;    // thread states alive in the process, atomic
-    int under_rtmgrind;  // constant after the first InitGIL, like the two below
+    int on;             // the switch of the elision module; written with the lock held
+    int finalizing;     // 1: some interpreter is, or was; written with the lock held
+    int live_threads;   // thread states alive in the process, atomic
+    int under_rtmgrind; // constant after the first InitGIL, like the two below
     uint64_t first_cycles;
     PyTime_t first_time;
-} elision = { .on = 1 };
+} _Alignas(128) elision = {.on = 1};
 
 static inline struct _PyElision_ThreadState *
 thread_state(PyThreadState *tstate)
@@ -87,6 +90,7 @@ section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision
     struct _gil_runtime_state *gil = e->gil;
     thread_state(tstate)->budget = (int)elision_section_length(_PyElision_SiteState(site));
     tstate->_status.holds_gil = 1;
+    _PyElision_counting = !alone() && elision_enabled();
     if (path == ELISION_SPECULATIVE) {
         _PyElision_speculating = e;
         return;
@@ -105,6 +109,7 @@ section_ends(struct _PyElision_GIL *e, PyThreadState *tstate)
     if (tstate != NULL) {
         tstate->_status.holds_gil = 0;
     }
+    _PyElision_counting = 0;
     if (_PyElision_speculating != NULL) {
         _PyElision_speculating = NULL;
     }
@@ -128,8 +133,9 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
     section_begun(e, tstate, site, path);
 
     // Both may have changed while this thread waited, and a transaction must have them in its read
-    // set: they only change with the lock held.
-    if (_PyThreadState_MustExit(tstate)) {
+    // set: they only change with the lock held. Before anything is finalized our own flag does for
+    // what MustExit reads, which lies on lines that are written all the time.
+    if (_Py_atomic_load_int_relaxed(&elision.finalizing) && _PyThreadState_MustExit(tstate)) {
         // tstate may be dangling, see take_gil(); what section_begun wrote there it would have
         // written as well.
         section_ends(e, NULL);
@@ -189,7 +195,8 @@ _PyElision_Checkpoint(PyThreadState *tstate)
             return;
         }
     }
-    // As a detach does, since what follows is one as far as others can see.
+    // As a detach does, since what follows is one as far as others can see. Loans survive it.
+    _PyElision_Settle(tstate, 0);
     if (tstate->critical_section != 0) {
         _PyCriticalSection_SuspendAll(tstate);
     }
@@ -253,10 +260,10 @@ _PyElision_InitGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp)
         // A multiple of the lock's alignment by the type's own.
         e = aligned_alloc(_Alignof(struct _PyElision_GIL), sizeof(struct _PyElision_GIL));
         if (e == NULL) {
-            return;  // this interpreter keeps the stock GIL
+            return; // this interpreter keeps the stock GIL
         }
     }
-    *e = (struct _PyElision_GIL){ .lock = ELISION_LOCK_INIT, .gil = gil };
+    *e = (struct _PyElision_GIL){.lock = ELISION_LOCK_INIT, .gil = gil};
     gil->elision = e;
     _PyElision_SetSwitchInterval(gil);
     elision_set_concurrency((unsigned)_Py_atomic_load_int_relaxed(&elision.live_threads));
@@ -325,6 +332,13 @@ _PyElision_ThreadRemoved(PyInterpreterState *interp)
 }
 
 void
+_PyElision_Finalizing(void)
+{
+    _PyElision_Irrevocable();
+    _Py_atomic_store_int_relaxed(&elision.finalizing, 1);
+}
+
+void
 _PyElision_OnlyThread(void)
 {
     _Py_atomic_store_int_relaxed(&elision.live_threads, 1);
@@ -350,8 +364,7 @@ int
 _PyElision_IsActive(PyInterpreterState *interp)
 {
     struct _gil_runtime_state *gil = interp->ceval.gil;
-    return gil->elision != NULL && _Py_atomic_load_int_relaxed(&gil->enabled) &&
-           elision_enabled();
+    return gil->elision != NULL && _Py_atomic_load_int_relaxed(&gil->enabled) && elision_enabled();
 }
 
 void

@@ -11,21 +11,21 @@
 #include "Python.h"
 #include "pycore_elision.h"
 #include "pycore_code.h"
-#include "pycore_frame.h"             // _PyInterpreterFrame
-#include "pycore_pystate.h"           // _PyThreadState_GetFrame()
-#include "pycore_tstate.h"            // _PyThreadStateImpl
+#include "pycore_frame.h"   // _PyInterpreterFrame
+#include "pycore_pystate.h" // _PyThreadState_GetFrame()
+#include "pycore_tstate.h"  // _PyThreadStateImpl
 
 #include "elision/elision.h"
 
-#define TABLE_SIZE 4096     // a power of two; more than libelision tells apart
+#define TABLE_SIZE 4096 // a power of two; more than libelision tells apart
 #define TABLE_PROBES 32
 #define LABEL_SIZE 160
 
 struct _PyElision_Site {
     uint64_t key;
     elision_site_t *state;
-    int line;               // 0 if there is none
-    int function_length;    // the part of the label that is the function's qualified name
+    int line;            // 0 if there is none
+    int function_length; // the part of the label that is the function's qualified name
     char label[LABEL_SIZE];
 };
 
@@ -35,10 +35,14 @@ static struct _PyElision_Site *table[TABLE_SIZE];
 static elision_site_t no_frame_state = ELISION_SITE_INIT("(no Python frame)");
 static elision_site_t further_state = ELISION_SITE_INIT("(further lines)");
 static struct _PyElision_Site no_frame = {
-    .state = &no_frame_state, .function_length = 17, .label = "(no Python frame)",
+    .state = &no_frame_state,
+    .function_length = 17,
+    .label = "(no Python frame)",
 };
 static struct _PyElision_Site further = {
-    .state = &further_state, .function_length = 15, .label = "(further lines)",
+    .state = &further_state,
+    .function_length = 15,
+    .label = "(further lines)",
 };
 
 // Append text to label, up to room characters, everything but printable ASCII as '?'. Plain reads:
@@ -115,7 +119,7 @@ find_site(PyCodeObject *code, int line)
             // Another thread took the slot: site is what it put there.
         }
         if (site->key == key) {
-            PyMem_RawFree(made);  // lost the race for the same key, or NULL
+            PyMem_RawFree(made); // lost the race for the same key, or NULL
             return with_state(site);
         }
     }

@@ -3,10 +3,10 @@
 // The elision module: is the GIL elided, how well does that go, which modules brought the GIL back,
 // and a switch. All figures come from libelision; pycore_elision.h says what a section is.
 #include "Python.h"
-#include "pycore_ceval.h"             // _PyEval_IsGILEnabled()
+#include "pycore_ceval.h" // _PyEval_IsGILEnabled()
 #include "pycore_elision.h"
-#include "pycore_frame.h"             // _PyInterpreterFrame
-#include "pycore_pystate.h"           // _PyInterpreterState_GET()
+#include "pycore_frame.h"   // _PyInterpreterFrame
+#include "pycore_pystate.h" // _PyInterpreterState_GET()
 
 #include "elision/elision.h"
 
@@ -16,7 +16,7 @@
 
 /* Which modules need the GIL */
 
-// "function (file:line)" of the import statement, or None: the topmost frame that is not importlib's.
+// "function (file:line)" of the import, or None: the topmost frame that is not importlib's.
 static PyObject *
 importer(PyThreadState *tstate)
 {
@@ -54,7 +54,7 @@ modules_list(PyInterpreterState *interp)
     PyObject *found = NULL;
     if (key != NULL && list != NULL) {
         (void)PyDict_SetDefaultRef(dict, key, list, &found);
-        Py_XDECREF(found);  // the dictionary keeps it
+        Py_XDECREF(found); // the dictionary keeps it
     }
     Py_XDECREF(key);
     Py_XDECREF(list);
@@ -139,15 +139,14 @@ static PyObject *
 seconds_dict(const struct elision_stats *stats)
 {
     PyObject *dict = PyDict_New();
-    if (dict != NULL &&
-        (put_seconds(dict, "speculating", stats->cycles_speculating) < 0 ||
-         put_seconds(dict, "wasted", stats->cycles_wasted) < 0 ||
-         put_seconds(dict, "waiting", stats->cycles_waiting) < 0 ||
-         put_seconds(dict, "holding", stats->cycles_holding) < 0 ||
-         put_seconds(dict, "longest_speculating", stats->max_speculating) < 0 ||
-         put_seconds(dict, "longest_wasted", stats->max_wasted) < 0 ||
-         put_seconds(dict, "longest_waiting", stats->max_waiting) < 0 ||
-         put_seconds(dict, "longest_holding", stats->max_holding) < 0)) {
+    if (dict != NULL && (put_seconds(dict, "speculating", stats->cycles_speculating) < 0 ||
+                         put_seconds(dict, "wasted", stats->cycles_wasted) < 0 ||
+                         put_seconds(dict, "waiting", stats->cycles_waiting) < 0 ||
+                         put_seconds(dict, "holding", stats->cycles_holding) < 0 ||
+                         put_seconds(dict, "longest_speculating", stats->max_speculating) < 0 ||
+                         put_seconds(dict, "longest_wasted", stats->max_wasted) < 0 ||
+                         put_seconds(dict, "longest_waiting", stats->max_waiting) < 0 ||
+                         put_seconds(dict, "longest_holding", stats->max_holding) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -158,13 +157,12 @@ static PyObject *
 stats_dict(const struct elision_stats *stats)
 {
     PyObject *dict = PyDict_New();
-    if (dict != NULL &&
-        (put_count(dict, "starts", stats->starts) < 0 ||
-         put_count(dict, "commits", stats->commits) < 0 ||
-         put(dict, "aborts", aborts_dict(stats)) < 0 ||
-         put_count(dict, "fallbacks", stats->fallbacks) < 0 ||
-         put_count(dict, "locked", stats->locked) < 0 ||
-         put(dict, "seconds", seconds_dict(stats)) < 0)) {
+    if (dict != NULL && (put_count(dict, "starts", stats->starts) < 0 ||
+                         put_count(dict, "commits", stats->commits) < 0 ||
+                         put(dict, "aborts", aborts_dict(stats)) < 0 ||
+                         put_count(dict, "fallbacks", stats->fallbacks) < 0 ||
+                         put_count(dict, "locked", stats->locked) < 0 ||
+                         put(dict, "seconds", seconds_dict(stats)) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -234,9 +232,8 @@ elision_switch(PyObject *Py_UNUSED(module), PyObject *arg)
         return NULL;
     }
     if (on && !_PyElision_IsConfigured(_PyInterpreterState_GET())) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this interpreter was started without elision: "
-                        "set PYTHON_ELISION=1 or use -X elision=1");
+        PyErr_SetString(PyExc_RuntimeError, "this interpreter was started without elision: "
+                                            "set PYTHON_ELISION=1 or use -X elision=1");
         return NULL;
     }
     _PyElision_Switch(on);
@@ -261,26 +258,30 @@ elision_verdict_dict(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return dict;
 }
 
-PyDoc_STRVAR(enabled_doc,
-"enabled() -> bool\n\n"
-"True if elision was asked for (PYTHON_ELISION=1, -X elision=1) and not switched off.");
+PyDoc_STRVAR(
+    enabled_doc,
+    "enabled() -> bool\n\n"
+    "True if elision was asked for (PYTHON_ELISION=1, -X elision=1) and not switched off.");
 PyDoc_STRVAR(active_doc,
-"active() -> bool\n\n"
-"True if the GIL is in force and sections of it may run as transactions now.");
+             "active() -> bool\n\n"
+             "True if the GIL is in force and sections of it may run as transactions now.");
 PyDoc_STRVAR(set_enabled_doc,
-"set_enabled(on)\n\n"
-"Switch elision off, or on again. Off, every thread takes the GIL as its lock.");
-PyDoc_STRVAR(stats_doc,
-"stats() -> dict\n\n"
-"Counts since the process began, never decreasing: starts, commits, aborts by cause,\n"
-"fallbacks (sections that held the lock after a failed transaction), locked (all that held\n"
-"it), seconds by kind, and the same for each of the sites: Python function and line.");
-PyDoc_STRVAR(gil_modules_doc,
-"gil_modules() -> list of (module, importer)\n\n"
-"Every module imported so far that does not declare that it runs safely without the GIL.");
-PyDoc_STRVAR(verdict_doc,
-"verdict() -> dict\n\n"
-"What was found out about this machine: backend, can_elide, emulated, reason, remedy, policy.");
+             "set_enabled(on)\n\n"
+             "Switch elision off, or on again. Off, every thread takes the GIL as its lock.");
+PyDoc_STRVAR(
+    stats_doc,
+    "stats() -> dict\n\n"
+    "Counts since the process began, never decreasing: starts, commits, aborts by cause,\n"
+    "fallbacks (sections that held the lock after a failed transaction), locked (all that held\n"
+    "it), seconds by kind, and the same for each of the sites: Python function and line.");
+PyDoc_STRVAR(
+    gil_modules_doc,
+    "gil_modules() -> list of (module, importer)\n\n"
+    "Every module imported so far that does not declare that it runs safely without the GIL.");
+PyDoc_STRVAR(
+    verdict_doc,
+    "verdict() -> dict\n\n"
+    "What was found out about this machine: backend, can_elide, emulated, reason, remedy, policy.");
 
 static PyMethodDef elision_methods[] = {
     {"enabled", elision_is_enabled, METH_NOARGS, enabled_doc},
@@ -301,11 +302,8 @@ static struct PyModuleDef_Slot elision_slots[] = {
 PyDoc_STRVAR(module_doc, "The GIL run as hardware transactions: state, statistics, switch.");
 
 static struct PyModuleDef elision_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "elision",
-    .m_doc = module_doc,
-    .m_methods = elision_methods,
-    .m_slots = elision_slots,
+    PyModuleDef_HEAD_INIT,        .m_name = "elision",      .m_doc = module_doc,
+    .m_methods = elision_methods, .m_slots = elision_slots,
 };
 
 PyMODINIT_FUNC

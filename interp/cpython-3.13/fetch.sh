@@ -36,8 +36,9 @@ sum_is_right() {
 # take FILE: copies a right archive to DEST and ends the script.
 take() {
     if [ "$1" != "$dest" ]; then
-        cp -- "$1" "$dest.part" && mv -- "$dest.part" "$dest" ||
+        if ! cp -- "$1" "$dest.part" || ! mv -- "$dest.part" "$dest"; then
             die "cannot write $dest: check space and permissions"
+        fi
     fi
     exit 0
 }

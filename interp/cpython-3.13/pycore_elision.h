@@ -13,7 +13,7 @@
 //
 // In the middle of a checkpoint a thread is attached with neither lock nor transaction. That is
 // sound because the core of a free-threaded build needs no GIL, and because the thread waits for
-// nothing there: if the lock is busy it detaches first, or stop-the-world would wait for it forever.
+// nothing there: if the lock is busy it detaches first, or stop-the-world would wait for ever.
 //
 // This is not a place for policy (libelision has it) nor for anything an extension needs.
 #ifndef Py_INTERNAL_ELISION_H
@@ -23,29 +23,51 @@ extern "C" {
 #endif
 
 #ifndef Py_BUILD_CORE
-#  error "this header requires Py_BUILD_CORE define"
+#error "this header requires Py_BUILD_CORE define"
 #endif
 
-struct _gil_runtime_state;      // pycore_gil.h
-struct _PyElision_GIL;          // elision_glue.c: the lock behind one GIL
-struct _PyElision_Site;         // elision_glue.c: a line of Python where sections begin
+struct _gil_runtime_state; // pycore_gil.h
+struct _PyElision_GIL;     // elision_glue.c: the lock behind one GIL
+struct _PyElision_Site;    // elision_glue.c: a line of Python where sections begin
 
 // Sites found by the instruction they were met at; a power of two.
 #define _PyElision_CACHED_SITES 64
 
-// Per thread state; only its own thread touches it.
+// Objects with counts that differ from what the thread needs, see elision_refs.c; at most the bits
+// of a uint64_t.
+#define _PyElision_REFS 64
+
+struct _PyElision_Ref {
+    PyObject *op;
+    int net;
+    int loan;
+};
+
+// Per thread state; only its own thread touches it, but for the padding: others read what lies next
+// to it in the thread state.
 struct _PyElision_ThreadState {
-    int budget;     // checks of the eval breaker until the next checkpoint
+    char padding_before[64];
+    int budget;      // checks of the eval breaker until the next checkpoint
+    int sections;    // ended since loans were last returned
+    int crowded;     // 1: the table of references had no place for one
+    uint64_t dirty;  // entries of refs whose net may be other than 0
+    uint64_t loaned; // entries of refs whose loan is not 0
+    struct _PyElision_Ref refs[_PyElision_REFS];
     struct {
         const void *instr;
         uint32_t version;
         struct _PyElision_Site *site;
     } cache[_PyElision_CACHED_SITES];
+    char padding_after[64];
 };
 
 // Set on this thread from a speculative enter to its leave. Exported for the static inline function
 // below, which shared extensions use.
 PyAPI_DATA(_Py_thread_local struct _PyElision_GIL *) _PyElision_speculating;
+
+// Not 0 on a thread whose counts of shared objects go to its table: it is inside a section of an
+// elided GIL, on either path, not alone, and transactions are in use.
+PyAPI_DATA(_Py_thread_local int) _PyElision_counting;
 
 // From here on this thread's section must hold the lock: an effect is coming that cannot be undone,
 // or a wait for another thread. A speculative section is aborted and runs again, holding the lock,
@@ -58,6 +80,26 @@ _PyElision_Irrevocable(void)
     if (_PyElision_speculating != NULL) {
         _PyElision_IrrevocableSlow();
     }
+}
+
+// elision_refs.c: counts of objects the thread does not own, while _PyElision_counting. TryIncRef
+// returns 0 if op is dead; DecRef returns 0 if it did nothing and the count itself must be changed.
+// Settle brings the counts to what they should be and, if all, returns loans; it may run
+// destructors, so the thread must be attached and hold its GIL.
+PyAPI_FUNC(void) _PyElision_IncRef(PyObject *op);
+PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
+extern int _PyElision_DecRef(PyObject *op);
+extern void _PyElision_Settle(PyThreadState *tstate, int all);
+
+// Objects/object.c: the stock decrement of a shared count.
+extern void _PyElision_DecRefSharedNow(PyObject *op);
+
+// In a speculative section a critical section's mutex need not be taken: to have read it free is
+// enough, since whoever takes it aborts us. Such a mutex is still free when it is to be released.
+static inline int
+_PyElision_MutexIsElided(const PyMutex *m)
+{
+    return _PyElision_speculating != NULL && m->_bits == _Py_UNLOCKED;
 }
 
 // take_gil() and drop_gil() for a GIL with an elision of its own. TakeGIL does not return when the
@@ -74,6 +116,9 @@ extern void _PyElision_Checkpoint(PyThreadState *tstate);
 extern void _PyElision_InitGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp);
 extern void _PyElision_FiniGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp);
 extern void _PyElision_SetSwitchInterval(struct _gil_runtime_state *gil);
+
+// From now on sections look whether their thread must exit because something is finalizing.
+extern void _PyElision_Finalizing(void);
 
 // Thread states are counted: one alone has nobody to run beside and takes the lock. OnlyThread says
 // that all others are gone, after a fork or at finalization.
@@ -104,4 +149,4 @@ extern double _PyElision_Seconds(uint64_t cycles);
 #ifdef __cplusplus
 }
 #endif
-#endif   // !Py_INTERNAL_ELISION_H
+#endif // !Py_INTERNAL_ELISION_H

@@ -70,12 +70,14 @@ if [ -z "$pristine" ]; then
         local folder=${*: -1} file
         mkdir -p "$new/$folder"
         for file in "${@:1:$#-1}"; do
-            cp -p -- "$root/$file" "$new/$folder" || die "cannot place $file: is the checkout whole?"
+            cp -p -- "$root/$file" "$new/$folder" ||
+                die "cannot place $file: is the checkout whole?"
             touched+=("$folder/$(basename "$file")")
         done
     }
     place interp/cpython-3.13/pycore_elision.h Include/internal
-    place interp/cpython-3.13/elision_glue.c interp/cpython-3.13/elision_sites.c Python
+    place interp/cpython-3.13/elision_glue.c interp/cpython-3.13/elision_refs.c \
+        interp/cpython-3.13/elision_sites.c Python
     place interp/cpython-3.13/elisionmodule.c Modules
     place elision/elision.h Include/internal/elision
     place rtmgrind/rtmgrind.h Include/internal/rtmgrind
@@ -89,4 +91,6 @@ if [ -z "$pristine" ]; then
     done
 fi
 
-rm -rf -- "$tree" && mv -- "$new" "$tree" || die "cannot replace $tree: check its permissions"
+if ! rm -rf -- "$tree" || ! mv -- "$new" "$tree"; then
+    die "cannot replace $tree: check its permissions"
+fi

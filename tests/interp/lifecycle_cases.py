@@ -311,6 +311,61 @@ def critical_section_across_checkpoints():
     assert not errors, errors
 
 
+def shared_objects_die():
+    # Counts of objects of another thread go through a table and may be lent for a while: all the
+    # same nothing is lost, nothing dies early, and a weak reference sees what it should.
+    import weakref
+
+    class Thing:
+        alive = 0
+
+        def __init__(self):
+            Thing.alive += 1
+            self.payload = [self.alive]
+
+        def __del__(self):
+            Thing.alive -= 1
+
+    things = [Thing() for _ in range(20)]
+    references = [weakref.ref(thing) for thing in things]
+    seen = []
+
+    def reader():
+        for _ in range(ROUNDS):
+            for reference in references:
+                thing = reference()
+                assert thing.payload[0] >= 1
+                spin(3)
+        seen.append(sum(thing.payload[0] for thing in things))
+
+    errors = []
+    threading.excepthook = lambda args: errors.append(args.exc_value)
+    pool = [threading.Thread(target=reader) for _ in range(4)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    assert not errors and len(set(seen)) == 1 and Thing.alive == 20, (errors, seen, Thing.alive)
+    assert all(sys.getrefcount(thing) <= 4 for thing in things)
+
+    def dropper():
+        while True:
+            try:
+                thing = things.pop()
+            except IndexError:
+                return
+            spin(5)
+            del thing
+
+    pool = [threading.Thread(target=dropper) for _ in range(3)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    gc.collect()
+    assert Thing.alive == 0 and not any(reference() for reference in references), Thing.alive
+
+
 def subprocesses_from_threads():
     import subprocess
     codes = []
@@ -331,7 +386,7 @@ CASES = [fork_from_threads, collect_loops, subinterpreters, daemon_threads_at_ex
          signals_to_the_main_thread, legacy_import_while_threads_run,
          kill_switch_while_threads_run, tracing_switched_on, asynchronous_exception,
          tiny_switch_interval, frames_and_tracebacks, thread_churn, queues_and_conditions,
-         critical_section_across_checkpoints, subprocesses_from_threads]
+         critical_section_across_checkpoints, shared_objects_die, subprocesses_from_threads]
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--list"]:

@@ -7,10 +7,10 @@
 #include <Python.h>
 #include <stdio.h>
 
-static long total;          // read, then written many instructions later
-static long first, second;  // always equal between calls
-static char text[32];       // a static buffer for a result
-static PyObject *kept;      // a cell replaced in two steps
+static long total;         // read, then written many instructions later
+static long first, second; // always equal between calls
+static char text[32];      // a static buffer for a result
+static PyObject *kept;     // a cell replaced in two steps
 
 // What a compiler would keep in registers stays in memory: the window is real.
 static long
@@ -78,10 +78,8 @@ get_total(PyObject *self, PyObject *ignored)
 }
 
 static PyMethodDef methods[] = {
-    {"bump", bump, METH_O, NULL},
-    {"format", format, METH_O, NULL},
-    {"swap", swap, METH_O, NULL},
-    {"total", get_total, METH_NOARGS, NULL},
+    {"bump", bump, METH_O, NULL}, {"format", format, METH_O, NULL},
+    {"swap", swap, METH_O, NULL}, {"total", get_total, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
