@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* Reference counts compared: out/bin/elision-bench-refcount, with all options of elision-bench.
+ *
+ *   pairs/OBJECT/COUNT   sections of 32 pairs of an increment and a decrement
+ *   held/OBJECT/COUNT    the same, and each section leaves a reference behind or gives one back
+ *
+ * OBJECT is one that all threads share (made by none of them) or each thread's own. COUNT is
+ * plain (a word, under a lock), atomic (what std::shared_ptr does, without a lock), elided-atomic
+ * (the same in sections that are elided), or coalesced (refcount.h, in sections that are elided). */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "bench/suites.h"
+#include "elision/elision.h"
+#include "refcount/refcount.h"
+
+enum { PAIRS = 32, THREADS = 16 };
+
+struct object {
+    elision_ref_t ref;
+    _Atomic int64_t count;
+    int64_t plain;
+} ELISION_ALIGNED;
+
+/* One thread's part. */
+struct part {
+    struct elision_ref_thread *self;
+    struct object *object;
+    bool holds;
+} ELISION_ALIGNED;
+
+/* A way to count. */
+struct way {
+    const char *name;
+    bool sections; /* in sections of the lock */
+    void (*get)(struct part *part);
+    void (*put)(struct part *part);
+};
+
+struct run {
+    char name[64];
+    const struct way *way;
+    bool shared;
+    bool held;
+};
+
+static const struct place_plan *plan;
+static hwloc_topology_t topology;
+static elision_lock_t lock = ELISION_LOCK_INIT;
+static elision_site_t site = ELISION_SITE_INIT("refcount");
+static struct elision_ref_heap heap;
+static struct object objects[THREADS + 1];
+static struct part parts[THREADS];
+static struct elision_stats before;
+
+#define BARRIER() atomic_signal_fence(memory_order_seq_cst)
+
+static void
+plain_get(struct part *part)
+{
+    part->object->plain++;
+    BARRIER();
+}
+
+static void
+plain_put(struct part *part)
+{
+    if (--part->object->plain == 0) {
+        abort();
+    }
+    BARRIER();
+}
+
+static void
+atomic_get(struct part *part)
+{
+    atomic_fetch_add_explicit(&part->object->count, 1, memory_order_relaxed);
+}
+
+static void
+atomic_put(struct part *part)
+{
+    if (atomic_fetch_sub_explicit(&part->object->count, 1, memory_order_acq_rel) == 1) {
+        abort();
+    }
+}
+
+static void
+ref_get(struct part *part)
+{
+    elision_ref_get(part->self, &part->object->ref);
+    BARRIER();
+}
+
+static void
+ref_put(struct part *part)
+{
+    elision_ref_put(part->self, &part->object->ref);
+    BARRIER();
+}
+
+static const struct way ways[] = {
+    {"plain", true, plain_get, plain_put},
+    {"atomic", false, atomic_get, atomic_put},
+    {"elided-atomic", true, atomic_get, atomic_put},
+    {"coalesced", true, ref_get, ref_put},
+};
+
+static void
+destroy(elision_ref_t *ref, void *arg)
+{
+    (void)ref, (void)arg;
+    abort();
+}
+
+static void
+set_up(int count, void *arg)
+{
+    const struct run *run = arg;
+    elision_ref_heap_init(&heap, destroy, NULL);
+    for (int i = 0; i <= THREADS; i++) {
+        objects[i].count = objects[i].plain = 1;
+    }
+    elision_ref_init(NULL, &objects[THREADS].ref);
+    elision_ref_share(NULL, &objects[THREADS].ref);
+    for (int i = 0; i < count; i++) {
+        parts[i] = (struct part){.self = elision_ref_thread_enter(&heap)};
+        if (parts[i].self == NULL) {
+            fputs("bench: out of memory\n", stderr);
+            exit(1);
+        }
+        parts[i].object = &objects[run->shared ? THREADS : i];
+        elision_ref_init(parts[i].self, &objects[i].ref);
+    }
+    /* Plain words stand for the lock alone. */
+    elision_set_enabled(strcmp(run->way->name, "plain") != 0);
+    elision_stats(&before);
+}
+
+static void
+tear_down(int count, void *arg)
+{
+    (void)arg;
+    elision_set_enabled(true);
+    for (int i = 0; i < count; i++) {
+        elision_ref_thread_exit(parts[i].self);
+    }
+    elision_ref_heap_fini(&heap);
+}
+
+static void
+count_pairs(const struct run *run, struct part *part)
+{
+    for (int i = 0; i < PAIRS; i++) {
+        run->way->get(part);
+        run->way->put(part);
+    }
+    if (run->held && !part->holds) {
+        run->way->get(part);
+    }
+    else if (run->held) {
+        run->way->put(part);
+    }
+    part->holds = run->held && !part->holds;
+}
+
+static void
+section(const struct run *run, struct part *part)
+{
+    if (!run->way->sections) {
+        count_pairs(run, part);
+        return;
+    }
+    enum elision_path path = elision_enter(&lock, &site);
+    if (run->way->get == ref_get) {
+        elision_ref_begin(part->self, path, run->held);
+    }
+    count_pairs(run, part);
+    if (run->way->get == ref_get) {
+        elision_ref_end(part->self, ELISION_SETTLE_SECTION);
+    }
+    elision_leave(&lock);
+}
+
+/* The section that ends a thread's part: it gives back what it has. */
+static void
+last_section(const struct run *run, struct part *part)
+{
+    elision_enter(&lock, &site);
+    if (part->holds) {
+        run->way->put(part);
+        part->holds = false;
+    }
+    elision_ref_begin(part->self, ELISION_LOCKED, 0);
+    elision_ref_end(part->self, ELISION_SETTLE_DETACH);
+    elision_leave(&lock);
+}
+
+static void
+report(struct bench *b)
+{
+    struct elision_stats now;
+    elision_stats(&now);
+    uint64_t starts = now.starts - before.starts;
+    uint64_t commits = now.commits - before.commits;
+    bench_counter(b, "starts", (double)starts, BENCH_SUM);
+    bench_counter(b, "commits", (double)commits, BENCH_SUM);
+    bench_counter(b, "commit_rate", starts != 0 ? (double)commits / (double)starts : 0, BENCH_SUM);
+}
+
+static bool
+counts_are_one(int count)
+{
+    for (int i = 0; i <= THREADS; i++) {
+        if ((i < count || i == THREADS) &&
+            (objects[i].plain != 1 || objects[i].count != 1 ||
+             elision_ref_count(parts[0].self, &objects[i].ref) != 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+measure(struct bench *b, void *arg)
+{
+    static _Atomic int done;
+    const struct run *run = arg;
+    struct part *part = &parts[bench_thread(b)];
+    uint64_t pairs = 0;
+    char error[160];
+
+    if (!place_bind(plan, topology, (unsigned)bench_thread(b), error, sizeof error)) {
+        bench_fail(b, error);
+        return;
+    }
+    while (bench_next(b, PAIRS)) {
+        section(run, part);
+        pairs += PAIRS;
+    }
+    last_section(run, part);
+    bench_counter(b, "pairs", (double)pairs, BENCH_RATE);
+    /* The last to come sees what all have left. */
+    if (atomic_fetch_add(&done, 1) + 1 == bench_threads(b)) {
+        done = 0;
+        report(b);
+        if (!counts_are_one(bench_threads(b))) {
+            bench_fail(b, "a count is wrong in the end");
+        }
+    }
+}
+
+void
+bench_suites_register(const struct place_plan *chosen, hwloc_topology_t loaded)
+{
+    static const int all[] = {1, 2, 4, 8, 16};
+    static int range[sizeof all / sizeof all[0] + 1];
+    static struct run runs[4 * sizeof ways / sizeof ways[0]];
+    struct run *run = runs;
+
+    plan = chosen;
+    topology = loaded;
+    for (size_t i = 0, used = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (plan->count == 0 || (unsigned)all[i] <= plan->count) {
+            range[used++] = all[i];
+        }
+    }
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        for (int kind = 0; kind < 4; kind++, run++) {
+            *run = (struct run){.way = &ways[i], .shared = kind % 2 == 0, .held = kind >= 2};
+            snprintf(run->name, sizeof run->name, "%s/%s/%s", run->held ? "held" : "pairs",
+                     run->shared ? "shared" : "own", ways[i].name);
+            bench_register(&(struct bench_spec){.name = run->name,
+                                                .run = measure,
+                                                .set_up = set_up,
+                                                .tear_down = tear_down,
+                                                .arg = run,
+                                                .threads = range});
+        }
+    }
+}
