@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+PACKAGES_TEST += spin
+TESTS += tests/model/model.sh
