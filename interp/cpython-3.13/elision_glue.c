@@ -18,9 +18,6 @@
 #include "rtmgrind/rtmgrind.h"
 
 #include <stdlib.h> // getenv()
-#if defined(__x86_64__)
-#include <x86intrin.h> // __rdtsc()
-#endif
 
 // Checks of the eval breaker until a section that holds the lock, with no hope of a transaction,
 // looks again whether somebody wants it. A guess: about the length of a short transaction.
@@ -242,7 +239,7 @@ init_process(void)
     }
     elision.under_rtmgrind = RTMGRIND_EMULATED();
 #if defined(__x86_64__)
-    elision.first_cycles = __rdtsc();
+    elision.first_cycles = __builtin_ia32_rdtsc();
 #endif
     (void)PyTime_MonotonicRaw(&elision.first_time);
 }
@@ -381,7 +378,7 @@ _PyElision_Seconds(uint64_t cycles)
 #if defined(__x86_64__)
     PyTime_t now;
     if (elision.first_time != 0 && PyTime_MonotonicRaw(&now) == 0) {
-        double passed = (double)(__rdtsc() - elision.first_cycles);
+        double passed = (double)(__builtin_ia32_rdtsc() - elision.first_cycles);
         if (passed > 0) {
             return (double)cycles * PyTime_AsSecondsDouble(now - elision.first_time) / passed;
         }

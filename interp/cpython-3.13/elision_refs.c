@@ -16,15 +16,16 @@
 //     increment waits in the table only if the object's visible count is at least 2 already.
 //   * A count that is too high for a while is harmless: a decrement always may wait.
 //   * An object of which only our loans are left is given back at the end of the section; a loan
-//     ends after LOAN_SECTIONS sections, when its thread detaches, and when it exits.
-// So an object dies at the latest LOAN_SECTIONS sections after its last reference went, and one
+//     ends when it has not been used for LOAN_SECTIONS sections, when its thread detaches, and when
+//     it exits.
+// So an object dies at the latest 2 * LOAN_SECTIONS sections after its last reference went, and one
 // that no other thread has used dies as it always did: its owner's count is not touched here.
 #include "Python.h"
 #include "pycore_elision.h"
 #include "pycore_object.h" // _Py_IsImmortal()
 #include "pycore_tstate.h" // _PyThreadStateImpl
 
-// A guess, as is the size of the table: long enough that a loan pays, short enough that memory held
+// Guesses, as is the size of the table: long enough that a loan pays, short enough that memory held
 // by it is not missed.
 #define LOAN_SECTIONS 64
 #define LOAN_MAX 4
@@ -152,6 +153,7 @@ settle_refs(struct _PyElision_ThreadState *ts, uint64_t which, int all)
         struct _PyElision_Ref *ref = &ts->refs[__builtin_ctzll(which)];
         uint64_t bit = which & -which;
         which &= ~bit;
+        ts->used |= ts->dirty & bit;
         ts->dirty &= ~bit;
         PyObject *op = ref->op;
         int net = take_net(ref, all);
@@ -166,13 +168,17 @@ void
 _PyElision_Settle(PyThreadState *tstate, int all)
 {
     struct _PyElision_ThreadState *ts = thread_state(tstate);
-    if (all || ts->crowded || ++ts->sections >= LOAN_SECTIONS) {
-        ts->sections = 0;
-        ts->crowded = 0;
+    if (all) {
         settle_refs(ts, ts->dirty | ts->loaned, 1);
     }
     // What destructors left there too.
     while (ts->dirty != 0) {
         settle_refs(ts, ts->dirty, 0);
+    }
+    if (ts->crowded || ++ts->sections >= LOAN_SECTIONS) {
+        ts->sections = 0;
+        ts->crowded = 0;
+        settle_refs(ts, ts->loaned & ~ts->used, 1);
+        ts->used = 0;
     }
 }

@@ -52,6 +52,7 @@ struct _PyElision_ThreadState {
     int crowded;     // 1: the table of references had no place for one
     uint64_t dirty;  // entries of refs whose net may be other than 0
     uint64_t loaned; // entries of refs whose loan is not 0
+    uint64_t used;   // entries of refs changed since unused loans were last returned
     struct _PyElision_Ref refs[_PyElision_REFS];
     struct {
         const void *instr;
