@@ -41,8 +41,8 @@ self(void)
             fresh = t;
         }
     }
-    /* Threads are created one at a time and the parent waits for the child's
-       arrival, so there is at most one without a number. */
+    /* The parent tells a child's number right after clone (rtm_sched_child_is),
+       before it can create another, so at most one thread is without. */
     tl_assert(fresh);
     fresh->lwp = lwp;
     return fresh;

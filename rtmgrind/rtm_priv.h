@@ -249,6 +249,7 @@ extern Int rtm_live; /* transactions that are LIVE */
 
 /* rtm_sched.c */
 void rtm_sched_thread_new(ThreadId tid, ThreadId parent);
+void rtm_sched_child_is(Int lwp);
 void rtm_sched_thread_exit(ThreadId tid);
 void rtm_sched_dying(void);      /* let every thread run: shutdown */
 void rtm_sched_leave_soon(void); /* end the time slice at the next block */

@@ -353,6 +353,22 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     rtm_unlock_guard();
 }
 
+/* clone has returned lwp to the parent; the child may have come by already. */
+void
+rtm_sched_child_is(Int lwp)
+{
+    Int i;
+
+    rtm_lock_guard();
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state == RTM_T_NEW && t->lwp == 0) {
+            t->lwp = lwp;
+        }
+    }
+    rtm_unlock_guard();
+}
+
 void
 rtm_sched_thread_exit(ThreadId tid)
 {

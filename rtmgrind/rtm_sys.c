@@ -310,6 +310,9 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
         /* struct sigaction of the kernel: handler, then flags */
         rtm_sa_flags[args[0]] = ((const ULong *)args[1])[1];
     }
+    else if (no == __NR_clone && !sr_isError(res)) {
+        rtm_sched_child_is((Int)sr_Res(res));
+    }
     else if (no == __NR_set_tid_address) {
         t->clear_child_tid = args[0];
     }
