@@ -81,12 +81,11 @@ output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS='' PIP_RETRIES=0 \
     "$dir/job/regex.sh" "$python" "$dir/regex" 2>&1)
 tap_has "no package index" "$?:$output" "1:regex: the package index gave no setuptools"
 tap_is "no package index: one line" "$(wc -l <<<"$output")" 1
-cp -r out/regex/archives "$dir/regex/"
-echo "changed" >>"$(echo "$dir"/regex/archives/regex-*.tar.gz)"
-output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS=$dir/regex/archives PIP_RETRIES=0 \
+cp -r out/regex/archives "$dir/tampered"
+echo "changed" >>"$(echo "$dir"/tampered/regex-*.tar.gz)"
+output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS=$dir/tampered PIP_RETRIES=0 \
     "$dir/job/regex.sh" "$python" "$dir/regex" 2>&1)
 tap_has "a wrong sum" "$?:$output" "1:regex: regex does not have the pinned sum"
-mkdir -p "$dir/regex"
 cp -r out/regex/archives "$dir/regex/"
 output=$(PIP_INDEX_URL=file://$dir/no-index PIP_FIND_LINKS='' PIP_RETRIES=0 \
     "$dir/job/regex.sh" "$python" "$dir/regex" 2>&1)
