@@ -40,7 +40,7 @@ if [ ! -e Makefile ]; then
 fi
 step "compile $(basename "$prefix") (about two minutes when new)" \
     make -j"$jobs" LIBELISION="$library"
-if [ ! -e "$prefix/.complete" ] || [ "$prefix/.complete" -ot "$tree/Lib" ]; then
+if [ ! -e "$prefix/.complete" ] || [ "$prefix/.complete" -ot "$tree" ]; then
     step "install $(basename "$prefix")" make install LIBELISION="$library" ENSUREPIP=install
     touch "$prefix/.complete"
 else
