@@ -198,8 +198,10 @@ check_sizes() {
         [ "$file" = total ] && continue
         [ "$count" -le "$(limit "$file" '*' 500)" ] || echo "$file: $count lines"
     done
+    # Without -I ctags takes _Alignas for a function's name.
     select_files '\.(c|h)$' |
-        xargs -r ctags -x -I _Alignas+ --kinds-C=f --fields=+ne --_xformat='%n %{end} %N %F' 2>/dev/null |
+        xargs -r ctags -x -I _Alignas+ --kinds-C=f --fields=+ne \
+            --_xformat='%n %{end} %N %F' 2>/dev/null |
         while read -r begin end name file; do
             count=$((end - begin + 1))
             [ "$count" -le "$(limit "$file" "$name" 60)" ] ||
