@@ -6,7 +6,7 @@
  *
  * OBJECT is one that all threads share (made by none of them) or each thread's own. COUNT is
  * plain (a word, under a lock), atomic (what std::shared_ptr does, without a lock), elided-atomic
- * (the same in sections that are elided), or coalesced (refcount.h, in sections that are elided). */
+ * (the same in sections that are elided), or coalesced (refcount.h, in sections that are). */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -48,7 +48,7 @@ apply(struct elision_coalesce *table, void *object, int32_t delta)
 
 /* --- Slots -------------------------------------------------------------------------------------*/
 
-/* A key, once in a slot, is only ever replaced by another. So a search may stop at an empty slot. */
+/* A key in a slot is only ever replaced by another. So a search may stop at an empty slot. */
 static int32_t
 find_slot(const struct elision_coalesce *table, const void *object)
 {

@@ -33,8 +33,8 @@
  *   overflow that brings it there, so never while any table has credit for it, and never while a
  *   table has a positive net for it, given rule 1.
  * Rule 1. A thread may add +1 only for an object it found alive in this section: through a
- *   reference it holds, or through one it has read from memory that is changed in sections only. Who
- *   drops that reference writes what we read, and one of the two sections aborts or waits. So a
+ *   reference it holds, or through one it has read from memory that is changed in sections only.
+ *   Who drops that reference writes what we read, and one of the two sections aborts or waits. So a
  *   transaction must not have escaped its conflict detection (TSXLDTRK) for that read. An object
  *   found weakly counts as found alive in a transaction that has read a real count above 0; in a
  *   locked section only if no thread drops references outside sections.
@@ -176,7 +176,7 @@ elision_coalesce_slot_(const void *object)
  * pre:   inside a section for which the table was begun; rules 1 to 3 above; object is not NULL;
  *        |delta| <= 1 << 20 (an embedder applies larger changes directly)
  * order: none; a section's end orders
- * tx:    safe; never allocates. The slow path may call ops->apply, destroy (overflow) and suspect */
+ * tx:    safe; never allocates. The slow path may call apply and destroy (overflow), and suspect */
 static inline void
 elision_coalesce_add(struct elision_coalesce *table, void *object, int32_t delta)
 {
@@ -235,7 +235,8 @@ ELISION_API int32_t elision_coalesce_net(const struct elision_coalesce *table, c
 ELISION_API int32_t elision_coalesce_credit(const struct elision_coalesce *table,
                                             const void *object);
 
-/* Return all loans: at a collection, at thread exit, on demand. Destroys what dies of it.
+/* Return all loans: at a collection, at thread exit, on demand. Destroys what dies of it. Nets stay,
+ * and destructors may add some: a section that is under way settles as ever.
  * pre:   inside a section (or when no other thread can run one: collector, forked child); called on
  *        the table's thread, or while that thread is stopped outside sections or gone
  * ret:   how many objects were destroyed

@@ -98,7 +98,8 @@ struct elision_ref_thread {
 };
 
 /* Set up a heap. destroy is called when a count has fallen to zero; it frees the object. It runs on
- * the thread that dropped the last reference, inside its section if it is in one.
+ * the thread that dropped the last reference, inside its section if it is in one. It may use other
+ * objects, and must not bring its own back.
  * owner: heap stays the caller's and must outlive all its threads and objects */
 ELISION_API void elision_ref_heap_init(struct elision_ref_heap *heap,
                                        void (*destroy)(elision_ref_t *ref, void *arg), void *arg);

@@ -6,7 +6,7 @@
 PACKAGES_TEST += libcmocka-dev spin
 
 REFCOUNT_TESTS = $(OUT)/tests/refcount
-REFCOUNT_UNIT = $(addprefix $(REFCOUNT_TESTS)/,coalesce life)
+REFCOUNT_UNIT = $(addprefix $(REFCOUNT_TESTS)/,coalesce oracle life kinds)
 REFCOUNT_ALL_SRCS = $(REFCOUNT_SRCS) $(ELISION_SRCS)
 TESTS += $(REFCOUNT_UNIT) tests/refcount/heap.sh tests/refcount/mutants.sh tests/refcount/model.sh
 TESTS += tests/refcount/counted.sh

@@ -1,111 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The coalescing table alone: every rule of coalesce.h that one thread can show, then random
- * programs against an oracle that knows true counts.
+ * The coalescing table alone: every rule of coalesce.h that one thread can show.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "refcount/coalesce.h"
-
-/* --- Objects with one plain count --------------------------------------------------------------*/
-
-enum { OBJECTS = 1024, CHILDREN = 64 };
-
-struct thing {
-    int64_t count;
-    int writes;          /* times the count was changed */
-    int deaths;          /* times it was destroyed */
-    int asked;           /* times its owner was asked to give it up */
-    struct thing *child; /* a reference that dies with it */
-    bool settles;        /* its destructor ends a section */
-} ELISION_ALIGNED;
-
-static struct thing things[OBJECTS];
-static struct elision_coalesce table;
-
-static bool
-thing_apply(void *object, int32_t delta, void *arg)
-{
-    struct thing *thing = object;
-
-    assert_ptr_equal(arg, &things);
-    assert_int_not_equal(delta, 0);
-    assert_int_equal(thing->deaths, 0);
-    thing->count += delta;
-    thing->writes++;
-    assert_true(thing->count >= 0);
-    return thing->count == 0;
-}
-
-static void
-thing_destroy(void *object, void *arg)
-{
-    struct thing *thing = object;
-
-    assert_ptr_equal(arg, &things);
-    assert_int_equal(thing->count, 0);
-    thing->deaths++;
-    if (thing->child != NULL) {
-        elision_coalesce_add(&table, thing->child, -1);
-    }
-    if (thing->settles) {
-        elision_coalesce_settle(&table, ELISION_SETTLE_SECTION);
-    }
-}
-
-static int64_t
-thing_count(const void *object, void *arg)
-{
-    assert_ptr_equal(arg, &things);
-    return ((const struct thing *)object)->count;
-}
-
-static void
-thing_suspect(void *object, void *arg)
-{
-    assert_ptr_equal(arg, &things);
-    assert_true(((struct thing *)object)->count > 0);
-    ((struct thing *)object)->asked++;
-}
-
-static const struct elision_coalesce_ops thing_ops = {
-    .apply = thing_apply,
-    .destroy = thing_destroy,
-    .count = thing_count,
-    .suspect = thing_suspect,
-};
-
-static int
-set_up(void **state)
-{
-    (void)state;
-    memset(things, 0, sizeof things);
-    for (int i = 0; i < OBJECTS; i++) {
-        things[i].count = 1;
-    }
-    elision_coalesce_init(&table, &thing_ops, &things);
-    return 0;
-}
-
-static void
-add(int i, int32_t delta)
-{
-    elision_coalesce_add(&table, &things[i], delta);
-}
-
-static unsigned
-settle(void)
-{
-    return elision_coalesce_settle(&table, ELISION_SETTLE_SECTION);
-}
+#include "tests/refcount/things.h"
 
 /* Make the object a suspect: as many delayed sections touch it as it takes. */
 static void
@@ -473,91 +370,6 @@ test_the_number_of_loans_is_bounded(void **state)
     assert_int_equal(open, ELISION_LOANS);
 }
 
-/* --- Random programs ---------------------------------------------------------------------------*/
-
-static uint64_t seed = 1;
-
-static uint32_t
-roll(uint32_t sides)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)(seed >> 33) % sides;
-}
-
-enum { HEAP = 400 };
-
-static int64_t truth[HEAP]; /* true counts */
-
-/* What the table and the objects say together is the truth; and who is dead had no references. */
-static void
-check_truth(void)
-{
-    for (int i = 0; i < HEAP; i++) {
-        int64_t count = things[i].count + elision_coalesce_net(&table, &things[i]) -
-                        elision_coalesce_credit(&table, &things[i]);
-        assert_int_equal(count, truth[i]);
-        assert_true(things[i].deaths == 0 || truth[i] == 0);
-    }
-}
-
-static void
-random_section(void)
-{
-    int focus = 1 + (int)roll(HEAP);
-    elision_coalesce_begin(&table, roll(4) == 0);
-    for (uint32_t steps = roll(300); steps > 0; steps--) {
-        int i = (int)roll((uint32_t)focus);
-        if (truth[i] == 0) {
-            continue;
-        }
-        switch (roll(8)) {
-        case 0: elision_coalesce_flush(&table, &things[i]); break;
-        case 1:
-        case 2:
-        case 3:
-            truth[i]++;
-            add(i, 1);
-            break;
-        case 4: /* an increment that bypasses the table */
-            truth[i]++;
-            things[i].count++;
-            break;
-        default:
-            truth[i]--;
-            add(i, -1);
-            break;
-        }
-    }
-    check_truth();
-    elision_coalesce_settle(&table, roll(16) == 0 ? ELISION_SETTLE_DETACH : ELISION_SETTLE_SECTION);
-    check_truth();
-}
-
-static void
-test_random_programs(void **state)
-{
-    uint64_t first = 20240611;
-    for (int program = 0; program < 60; program++) {
-        set_up(state);
-        seed = first + (uint64_t)program;
-        print_message("# random program, seed %llu\n", (unsigned long long)seed);
-        for (int i = 0; i < HEAP; i++) {
-            truth[i] = things[i].count = 1 + roll(4);
-        }
-        for (int section = 0; section < 60; section++) {
-            random_section();
-        }
-        elision_coalesce_settle(&table, ELISION_SETTLE_DETACH);
-        assert_true(elision_coalesce_is_empty(&table));
-        for (int i = 0; i < HEAP; i++) {
-            assert_int_equal(things[i].count, truth[i]);
-            assert_int_equal(things[i].deaths, truth[i] == 0);
-        }
-    }
-}
-
 int
 main(void)
 {
@@ -583,7 +395,6 @@ main(void)
         TEST(an_idle_loan_is_returned),
         TEST(detach_and_return_end_loans),
         TEST(the_number_of_loans_is_bounded),
-        TEST(random_programs),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,8 @@ trap 'rm -rf "$log"' EXIT
 
 # instructions KIND COUNT
 instructions() {
-    valgrind --tool=callgrind --callgrind-out-file="$log/out" "$out/tests/refcount/pairs" "$1" "$2" \
-        >"$log/text" 2>&1 || return
+    valgrind --tool=callgrind --callgrind-out-file="$log/out" \
+        "$out/tests/refcount/pairs" "$1" "$2" >"$log/text" 2>&1 || return
     sed -n 's/^summary: //p' "$log/out"
 }
 
