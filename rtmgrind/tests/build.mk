@@ -69,5 +69,5 @@ TESTS += $(RTM_TESTS)/peers.sh
 # How fast, beside Valgrind's own tools: ratios of CPU time, medians of interleaved runs.
 #: make bench-rtmgrind  the emulator's speed beside valgrind --tool=none and helgrind
 .PHONY: bench-rtmgrind
-bench-rtmgrind: $(OUT)/bin/rtmgrind $(RTM_TEST_OUT)/schedule
+bench-rtmgrind: $(OUT)/bin/rtmgrind $(RTM_TEST_OUT)/schedule $(RTM_PEER_BUILT)
 	$(Q)$(RTM_TESTS)/speed.sh

@@ -45,5 +45,10 @@ echo "| program | none | rtmgrind | helgrind | rtmgrind : none | rtmgrind : helg
 echo "|---|---|---|---|---|---|"
 [ ! -x "$python" ] || row "CPython start-up, no transactions" "$python" -c pass
 row "4 threads, locks, no transactions" "$program" plain 4 50000
-row "4 threads, 4 x 50000 private transactions" "$program" private 4 50000
-row "4 threads, 4 x 5000 contended transactions" "$program" counter 4 5000
+row "1 thread, 200000 transactions of 10 instructions" "$program" private 1 200000
+row "4 threads, 4 x 50000 of these, each its own line" "$program" private 4 50000
+row "4 threads, 4 x 5000 of these, all one line" "$program" counter 4 5000
+for peer in tbb libitm ck; do
+    [ ! -x "out/tests/rtmgrind/peer_$peer" ] ||
+        row "4 threads, bank on $peer's transactions" "out/tests/rtmgrind/peer_$peer"
+done
