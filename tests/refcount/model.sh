@@ -15,9 +15,9 @@ model=$PWD/tests/refcount/count.pml
 search() {
     (
         cd "$work" && spin "$@" -a "$model" >log 2>&1 &&
-            ${CC:-gcc} -O1 -DSAFETY -DCOLLAPSE -DVECTORSZ=4096 -o pan pan.c >>log 2>&1 ||
+            ${CC:-gcc} -O0 -DSAFETY -DCOLLAPSE -DVECTORSZ=4096 -o pan pan.c >>log 2>&1 ||
             { tail -n 5 log; exit 1; }
-        timeout 500 ./pan -m200000 -w24 >summary 2>&1
+        timeout 500 ./pan -m200000 -w22 >summary 2>&1
         grep -E 'errors:|states, stored|pan:|too small' summary
     )
 }
