@@ -16,8 +16,8 @@ struct rtm_heap_place {
 };
 
 void rtm_heap_init(void);
-void rtm_heap_entry(struct rtm_ir *c, Addr pc);  /* at the head of a block */
-void rtm_heap_return(struct rtm_ir *c);          /* before a block's return */
+void rtm_heap_entry(struct rtm_ir *c, Addr pc); /* at the head of a block */
+void rtm_heap_return(struct rtm_ir *c);         /* before a block's return */
 Bool rtm_heap_find(Addr a, struct rtm_heap_place *place);
 
 #endif

@@ -34,8 +34,7 @@ enum rtmgrind_request {
 };
 
 #ifdef RTMGRIND_HAVE_REQUESTS
-#define RTMGRIND_REQUEST(req, arg) \
-    VALGRIND_DO_CLIENT_REQUEST_EXPR(0, (req), (arg), 0, 0, 0, 0)
+#define RTMGRIND_REQUEST(req, arg) VALGRIND_DO_CLIENT_REQUEST_EXPR(0, (req), (arg), 0, 0, 0, 0)
 #else
 #define RTMGRIND_REQUEST(req, arg) (0 * (unsigned long)(arg))
 #endif
@@ -50,13 +49,11 @@ enum rtmgrind_request {
 #define RTMGRIND_RESET_STATS() RTMGRIND_REQUEST(RTMGRIND_REQ_RESET_STATS, 0)
 
 /* Print the report so far to stderr, headed by `name` (a string). */
-#define RTMGRIND_DUMP_STATS(name) \
-    RTMGRIND_REQUEST(RTMGRIND_REQ_DUMP_STATS, (name))
+#define RTMGRIND_DUMP_STATS(name) RTMGRIND_REQUEST(RTMGRIND_REQ_DUMP_STATS, (name))
 
 /* Label what this thread does from now on: transactions that begin under a
  * label are reported under it.  The string is copied.  Labels nest to 32. */
-#define RTMGRIND_LABEL_PUSH(label) \
-    RTMGRIND_REQUEST(RTMGRIND_REQ_LABEL_PUSH, (label))
+#define RTMGRIND_LABEL_PUSH(label) RTMGRIND_REQUEST(RTMGRIND_REQ_LABEL_PUSH, (label))
 #define RTMGRIND_LABEL_POP() RTMGRIND_REQUEST(RTMGRIND_REQ_LABEL_POP, 0)
 
 #endif
