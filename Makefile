@@ -101,7 +101,7 @@ help:
 	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
 #: make           build the library, the emulator and the tools into out/
-#: make run       the main job: tokenise real text on 1, 2 and 4 threads, plain, elided, GIL off
+#: make run       the main job: tokenise real text on 1 to 8 threads, plain, elided, GIL off
 #: make test      everything that can be checked; the last line is "N passed, N failed"
 #: make check     the part of it that needs no interpreter, in about a minute
 #: make stress    the same for longer: MINUTES=10 for each test

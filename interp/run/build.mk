@@ -4,7 +4,7 @@
 # Compiling mrab-regex takes pip's own needs; the plot takes gnuplot.
 PACKAGES += ca-certificates gnuplot-nox
 
-RUN_THREADS = 1,2,4
+RUN_THREADS = 1,2,4,8
 RUN_FILES = 16
 REGEX = $(OUT)/regex
 REGEX_INPUTS = $(addprefix interp/run/,regex.sh requirements.txt requirements-build.txt)

@@ -45,7 +45,7 @@ def parse_arguments():
     parser.add_argument("--site", required=True, help="folder that holds mrab-regex")
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--rtmgrind", required=True, help="the emulator")
-    parser.add_argument("--threads", default="1,2,4", help="numbers of threads, with commas")
+    parser.add_argument("--threads", default="1,2,4,8", help="numbers of threads, with commas")
     parser.add_argument("--files", type=int, default=16, help="how many of Lib/*.py")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
                         help="emulated runs at a time")
