@@ -235,8 +235,8 @@ ELISION_API int32_t elision_coalesce_net(const struct elision_coalesce *table, c
 ELISION_API int32_t elision_coalesce_credit(const struct elision_coalesce *table,
                                             const void *object);
 
-/* Return all loans: at a collection, at thread exit, on demand. Destroys what dies of it. Nets stay,
- * and destructors may add some: a section that is under way settles as ever.
+/* Return all loans: at a collection, at thread exit, on demand. Destroys what dies of it. Nets
+ * stay, and destructors may add some: a section that is under way settles as ever.
  * pre:   inside a section (or when no other thread can run one: collector, forked child); called on
  *        the table's thread, or while that thread is stopped outside sections or gone
  * ret:   how many objects were destroyed

@@ -27,7 +27,8 @@ emulated() {
     local name=$1 commits aborts
     shift
     # Six tries each, whatever a policy would make of so many conflicts.
-    tap_ok "$name" env ELISION_POLICY=static-6 timeout 300 "$out/bin/rtmgrind" --quiet --json="$log/json" -- "$heap" "$@"
+    tap_ok "$name" env ELISION_POLICY=static-6 timeout 300 \
+        "$out/bin/rtmgrind" --quiet --json="$log/json" -- "$heap" "$@"
     commits=$(jq .totals.commits "$log/json")
     aborts=$(jq .totals.aborts.conflict "$log/json")
     if [ "${commits:-0}" -gt 200 ] && [ "${aborts:-0}" -gt 20 ]; then
