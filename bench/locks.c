@@ -24,27 +24,36 @@ nothing(void)
 {
 }
 
+static void
+no_reset(const char *workload)
+{
+    (void)workload;
+}
+
 /* --- libelision --------------------------------------------------------------------------------*/
 
 static elision_lock_t elided = ELISION_LOCK_INIT;
-static elision_site_t site = ELISION_SITE_INIT("bench");
+static elision_site_t *site;
 
+/* Each workload is a site of its own, so that none starts with what another one taught. */
 static void
-elided_reset(void)
+elided_reset(const char *workload)
 {
+    site = elision_site_dynamic((uintptr_t)workload, workload);
     elision_set_enabled(true);
 }
 
 static void
-plain_reset(void)
+plain_reset(const char *workload)
 {
+    site = elision_site_dynamic((uintptr_t)workload, workload);
     elision_set_enabled(false);
 }
 
 static void
 elided_enter(void)
 {
-    elision_enter(&elided, &site);
+    elision_enter(&elided, site);
 }
 
 static void

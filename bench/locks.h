@@ -8,7 +8,7 @@
 
 struct bench_lock {
     const char *name;
-    void (*reset)(void); /* by one thread, before a run */
+    void (*reset)(const char *workload); /* by one thread, before a run */
     void (*enter)(void);
     void (*leave)(void);
     void (*detach)(void); /* outside a section, before a thread does something else for a while */
