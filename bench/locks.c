@@ -83,8 +83,8 @@ pthread_leave(void)
     pthread_mutex_unlock(&mutex);
 }
 
-const struct bench_lock bench_lock_pthread = {"pthread",     nothing, pthread_enter,
-                                              pthread_leave, nothing, .elides = false};
+const struct bench_lock bench_lock_pthread = {"pthread",     no_reset, pthread_enter,
+                                              pthread_leave, nothing,  .elides = false};
 
 /* --- Ticket ------------------------------------------------------------------------------------*/
 
@@ -110,8 +110,8 @@ ticket_leave(void)
     atomic_store_explicit(&ticket.serving, now + 1, memory_order_release);
 }
 
-const struct bench_lock bench_lock_ticket = {"ticket",     nothing, ticket_enter,
-                                             ticket_leave, nothing, .elides = false};
+const struct bench_lock bench_lock_ticket = {"ticket",     no_reset, ticket_enter,
+                                             ticket_leave, nothing,  .elides = false};
 
 /* --- MCS ---------------------------------------------------------------------------------------*/
 
@@ -158,8 +158,8 @@ mcs_leave(void)
     atomic_store_explicit(&after->waits, false, memory_order_release);
 }
 
-const struct bench_lock bench_lock_mcs = {"mcs",     nothing, mcs_enter,
-                                          mcs_leave, nothing, .elides = false};
+const struct bench_lock bench_lock_mcs = {"mcs",     no_reset, mcs_enter,
+                                          mcs_leave, nothing,  .elides = false};
 
 /* --- CPython's GIL, its behaviour --------------------------------------------------------------*/
 
@@ -247,5 +247,5 @@ gil_detach(void)
     }
 }
 
-const struct bench_lock bench_lock_gil = {"gil",     nothing,    gil_enter,
+const struct bench_lock bench_lock_gil = {"gil",     no_reset,   gil_enter,
                                           gil_leave, gil_detach, .elides = false};
