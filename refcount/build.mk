@@ -28,3 +28,10 @@ $(OUT)/bin/elision-bench-refcount: $(addprefix $(OUT)/obj/bench/,main.o place.o 
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ -lbenchmark -lhwloc -lpthread
+
+.PHONY: install-refcount
+INSTALL += install-refcount
+install-refcount: $(REFCOUNT_LIB)
+	install -d $(DESTDIR)$(PREFIX)/include/refcount $(DESTDIR)$(PREFIX)/lib
+	install -m 644 refcount/coalesce.h refcount/refcount.h $(DESTDIR)$(PREFIX)/include/refcount/
+	install -m 644 $(REFCOUNT_LIB) $(DESTDIR)$(PREFIX)/lib/

@@ -3,7 +3,7 @@
 # Tests of refcount/; each prints TAP. heap.c is built as the library is shipped, and with each
 # sanitizer around all of the library.
 
-PACKAGES_TEST += libcmocka-dev spin
+PACKAGES_TEST += jq libcmocka-dev spin
 
 REFCOUNT_TESTS = $(OUT)/tests/refcount
 REFCOUNT_UNIT = $(addprefix $(REFCOUNT_TESTS)/,coalesce oracle life kinds)
