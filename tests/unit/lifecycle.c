@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What happens to a process while it uses locks: fork (nested, and from a section), vfork,
- * posix_spawn, signals, faults, longjmp. Threads are in threads.c. Runs natively and under rtmgrind (tests/unit/emulated.sh).
+ * posix_spawn, signals, faults, longjmp. Threads are in threads.c. Runs natively and under rtmgrind
+ * (tests/unit/emulated.sh).
  */
 #define _GNU_SOURCE
 #include "elision/elision.h"
