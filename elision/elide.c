@@ -28,6 +28,7 @@
  */
 #include "elision/section_priv.h"
 
+#include "elision/arbiter.h"
 #include "elision/tx.h"
 #include "probes/step.h"
 #include "probes/trace.h"
@@ -131,15 +132,7 @@ prepare(struct elision_thread *self, struct elision_section *section,
         elision_park_pause_();
     }
     if (decision->aux && section->aux == NULL) {
-        struct elision_fallback *aux = elision_fallback_aux_(lock);
-        if (elision_fallback_try_(aux, self->id)) {
-            section->aux = aux;
-        }
-        else if (how == HOW_ENTER) {
-            before = elision_cycles_();
-            wait = elision_fallback_acquire_(aux, self->id);
-            section->aux = aux;
-        }
+        section->aux = elision_section_try_aux_(self, lock);
     }
     if (decision->wait && word_of(lock) != 0) {
         if (how != HOW_ENTER) {
@@ -248,6 +241,26 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
     return true;
 }
 
+/* Sections that then pass on the lock without asking again. */
+#define LOCKED_RUN 64u
+
+/* The policy's answer to an enter, unless all threads are better off with the lock. */
+static struct elision_policy_decision
+decide(struct elision_thread *self, struct elision_site_state *state,
+       struct elision_policy_attempt *attempt)
+{
+    struct elision_policy_decision decision =
+        elision_policy_enter_(&elision_params_, &state->policy, attempt);
+
+    if (elision_params_.arbiter && decision.action == ELISION_ACTION_SPECULATE &&
+        elision_arbiter_prefers_lock_((uint32_t)(state - self->states), elision_cycles_())) {
+        decision.action = ELISION_ACTION_LOCK;
+        decision.skipped = true;
+        state->policy.skip = LOCKED_RUN;
+    }
+    return decision;
+}
+
 static __attribute__((noinline)) enum elision_path
 enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
 {
@@ -275,7 +288,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
             state->policy.random =
                 (elision_params_.seed + self->id * 0x9e3779b9u + index * 0x85ebca6bu) | 1u;
         }
-        decision = elision_policy_enter_(&elision_params_, &state->policy, &section->attempt);
+        decision = decide(self, state, &section->attempt);
         if (decision.skipped) {
             elision_count_(&state->count.skips, 1);
         }
@@ -303,6 +316,39 @@ enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_
     return ELISION_LOCKED;
 }
 
+static inline void
+hold(struct elision_thread *self, struct elision_fallback *lock, struct elision_site_state *state)
+{
+    elision_count_(&state->count.skips, 1);
+    self->holding = lock;
+    self->state = state;
+    self->inside = ELISION_INSIDE;
+}
+
+static __attribute__((noinline)) enum elision_path
+skip_slow(struct elision_thread *self, struct elision_fallback *lock,
+          struct elision_site_state *state)
+{
+    struct elision_fallback_wait wait = elision_fallback_acquire_slow_(lock, self->id);
+
+    elision_count_(&self->parks, wait.parks);
+    elision_count_(&self->handovers, wait.handed);
+    hold(self, lock, state);
+    return ELISION_LOCKED;
+}
+
+/* Given up for a while: as cheap as the plain lock. */
+static inline __attribute__((always_inline)) enum elision_path
+skip_section(struct elision_thread *self, struct elision_fallback *lock,
+             struct elision_site_state *state)
+{
+    if (unlikely_(!elision_fallback_try_(lock, self->id))) {
+        return skip_slow(self, lock, state);
+    }
+    hold(self, lock, state);
+    return ELISION_LOCKED;
+}
+
 /* The fast path: an enter that has credit with the policy and finds the lock free. A section inside
  * another, and a thread without a record, are inside. */
 static inline __attribute__((always_inline)) ELISION_TX enum elision_path
@@ -316,7 +362,12 @@ enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
     }
     struct elision_site_state *state = elision_state_of_(self, site);
     uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
-    if (unlikely_(__builtin_sub_overflow(credit, 1u, &credit) || word_of(lock) != 0)) {
+    if (unlikely_(__builtin_sub_overflow(credit, 1u, &credit))) {
+        return how == HOW_ENTER && elision_policy_skips_(&state->policy)
+                   ? skip_section(self, lock, state)
+                   : enter_slow(lock, site, how);
+    }
+    if (unlikely_(word_of(lock) != 0)) {
         return enter_slow(lock, site, how);
     }
     atomic_store_explicit(&state->credit, credit, memory_order_relaxed);

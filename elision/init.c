@@ -55,6 +55,9 @@ choose_policy(void)
     }
     elision_params_ = *found;
     elision_params_.seed = seed != 0 ? seed : 0x5eed5eedu;
+    if (strcmp(elision_knobs_.arbiter, "off") == 0) {
+        elision_params_.arbiter = false;
+    }
     if (elision_knobs_.tries >= 0) {
         elision_params_.budget = (uint16_t)elision_knobs_.tries;
     }

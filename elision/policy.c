@@ -182,7 +182,7 @@ elision_policy_abort_(const struct elision_policy_params *params,
             decision.action = ELISION_ACTION_SPECULATE;
             decision.wait = params->waits;
             decision.pauses = backoff_pauses(&event);
-            decision.aux = params->aux && attempt->failed[ELISION_ABORT_CONFLICT] >= 2;
+            decision.aux = params->aux && attempt->failed[ELISION_ABORT_CONFLICT] >= 4;
             return decision;
         }
     }

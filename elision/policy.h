@@ -53,7 +53,8 @@ struct elision_policy_params {
     uint32_t length;       /* checkpoints a section runs at first */
     uint32_t length_max;   /* ADAPTIVE never lengthens beyond */
     uint32_t seed;
-    bool aux; /* conflict losers queue on the auxiliary lock */
+    bool aux;     /* conflict losers queue on the auxiliary lock */
+    bool arbiter; /* all threads together compare speculating with the lock; see arbiter.h */
 };
 
 /* What is learnt; one writer, the owning thread. All zeros is a site never seen. */
@@ -112,6 +113,18 @@ enum elision_abort elision_policy_classify_(uint32_t status);
 struct elision_policy_decision elision_policy_enter_(const struct elision_policy_params *params,
                                                      struct elision_policy_state *state,
                                                      struct elision_policy_attempt *attempt);
+
+/* The short way through a give-up: ret: true if this section is to be skipped, and is not the last
+ * one. */
+static inline bool
+elision_policy_skips_(struct elision_policy_state *state)
+{
+    if (state->skip <= 1) {
+        return false;
+    }
+    state->skip--;
+    return true;
+}
 
 /* A transaction aborted with status after cycles. */
 struct elision_policy_decision elision_policy_abort_(const struct elision_policy_params *params,

@@ -25,11 +25,12 @@ static const struct elision_policy_params presets[] = {
         .limit = {0, 0, 2, 8, 2, 0, 0, 2},
         .waits = true,
         .backoff = ELISION_BACKOFF_EXPONENTIAL,
-        .backoff_base = 4,
-        .backoff_cap = 128,
+        .backoff_base = 1,
+        .backoff_cap = 4,
         .length = 32,
         .length_max = 1024,
         .aux = true,
+        .arbiter = true,
     },
     {
         /* glibc up to 2.42, elision-conf.c: skip 3 sections after anything but exhausted retries;

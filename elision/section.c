@@ -87,6 +87,23 @@ elision_section_pass_on_(struct elision_thread *self, struct elision_section *se
     return false;
 }
 
+/* Guess: 30 pauses are a few hundred instructions' time. */
+#define AUX_SPINS 30
+
+struct elision_fallback *
+elision_section_try_aux_(struct elision_thread *self, struct elision_fallback *lock)
+{
+    struct elision_fallback *aux = elision_fallback_aux_(lock);
+
+    for (int i = 0; i < AUX_SPINS; i++) {
+        if (word_of(aux) == 0 && elision_fallback_try_(aux, self->id)) {
+            return aux;
+        }
+        elision_park_pause_();
+    }
+    return NULL;
+}
+
 void
 elision_section_release_aux_(struct elision_section *section)
 {

@@ -40,6 +40,11 @@ void elision_section_generalise_(struct elision_thread *self);
  * ret:   false if there is none */
 bool elision_section_pass_on_(struct elision_thread *self, struct elision_section *section);
 
+/* Spin a little for lock's auxiliary lock, which is held for about one transaction; never sleep.
+ * ret:   it, or NULL: go on without. tx: outside only */
+struct elision_fallback *elision_section_try_aux_(struct elision_thread *self,
+                                                  struct elision_fallback *lock);
+
 /* Release the auxiliary lock, if section holds it. tx: outside only */
 void elision_section_release_aux_(struct elision_section *section);
 

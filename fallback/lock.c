@@ -31,6 +31,8 @@ uint32_t elision_fallback_passes_ = 1;
  * generation belongs to threads that do not exist here. */
 static _Atomic uint32_t generation;
 
+#define WATCH_FACTOR 4
+
 /* A waiter whose heavy fence was refused sleeps no longer than this, so a missed release costs a
  * delay and no more. */
 #define UNFENCED_SLEEP_NS 1000000u
@@ -267,9 +269,9 @@ sleep_until_told(struct elision_fallback *lock, struct waiting *self)
 
 /* Spin for the word to be free, or until told something. ret: true if worth another try. */
 static bool
-spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
+spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter, uint32_t rounds)
 {
-    for (uint32_t round = 0; round < elision_fallback_spins_; round++) {
+    for (uint32_t round = 0; round < rounds; round++) {
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
             return true;
         }
@@ -305,7 +307,7 @@ look(struct elision_fallback *lock, struct waiting *self)
     }
     if (lost) {
         self->fenced = false;
-        if (spin(lock, &self->waiter)) {
+        if (spin(lock, &self->waiter, elision_fallback_spins_)) {
             return false;
         }
     }
@@ -323,7 +325,7 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
 {
     struct waiting self = {.waiter = {.id = id}};
 
-    if (spin(lock, NULL) && elision_fallback_try_(lock, id)) {
+    if (spin(lock, NULL, elision_fallback_spins_) && elision_fallback_try_(lock, id)) {
         return self.wait;
     }
     enqueue(lock, &self);
@@ -349,7 +351,8 @@ elision_fallback_watch_(struct elision_fallback *lock)
 {
     struct waiting self = {.waiter = {.id = 0}};
 
-    if (spin(lock, NULL)) {
+    /* Longer than a locker: where sections speculate the lock is held rarely and briefly. */
+    if (spin(lock, NULL, WATCH_FACTOR * elision_fallback_spins_)) {
         return self.wait;
     }
     enqueue(lock, &self);
