@@ -137,7 +137,7 @@ set terminal svg size 900,400 font 'sans,13' background 'white'
 set output '{path}'
 set multiplot layout 1,2 title '{summary["program"]} ({summary["evidence"]})'
 set xtics ({ticks})
-set xrange [1:{most}]
+set xrange [0.5:{most + 0.5}]
 set xlabel 'threads'
 set key left top
 set yrange [0:{most}]
