@@ -30,6 +30,10 @@
 #define LOAN_SECTIONS 64
 #define LOAN_MAX 4
 
+// Places in the table an object may have. With two, three objects in use were seen to meet and one
+// of them to be written by every section.
+#define REF_WAYS 4
+
 static inline struct _PyElision_ThreadState *
 thread_state(PyThreadState *tstate)
 {
@@ -44,23 +48,28 @@ visible_count(PyObject *op)
            Py_ARITHMETIC_RIGHT_SHIFT(Py_ssize_t, shared, _Py_REF_SHARED_SHIFT);
 }
 
-// The entry for op, or a free one that is op's now; NULL if its place in the table is taken.
+// The entry for op, or a free one that is op's now; NULL if its places in the table are taken.
 static inline struct _PyElision_Ref *
 find_ref(struct _PyElision_ThreadState *ts, PyObject *op)
 {
     uintptr_t hash = ((uintptr_t)op >> 4) ^ ((uintptr_t)op >> 11);
-    for (uintptr_t way = 0; way < 2; way++) {
+    struct _PyElision_Ref *unused = NULL;
+    for (uintptr_t way = 0; way < REF_WAYS; way++) {
         struct _PyElision_Ref *ref = &ts->refs[(hash ^ way) % _PyElision_REFS];
         if (ref->op == op) {
             return ref;
         }
-        if (ref->net == 0 && ref->loan == 0) {
-            ref->op = op;
-            return ref;
+        if (unused == NULL && ref->net == 0 && ref->loan == 0) {
+            unused = ref;
         }
     }
-    ts->crowded = 1;
-    return NULL;
+    if (unused != NULL) {
+        unused->op = op;
+    }
+    else {
+        ts->crowded = 1;
+    }
+    return unused;
 }
 
 static inline void
