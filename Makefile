@@ -99,6 +99,7 @@ distclean:
 
 help:
 	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+	@echo "Variables: CC, CXX, CFLAGS, OPT, V=1 (show commands), JOBS, SETUP=0"
 
 #: make           build the library, the emulator and the tools into out/
 #: make run       the main job: tokenise real text on 1 to 8 threads, plain, elided, GIL off
@@ -113,7 +114,6 @@ help:
 #: make bench-quick  the same in a minute
 #: make install   PREFIX=/usr/local DESTDIR=
 #: make clean     remove what is quickly built; distclean removes out/
-#: Variables: CC, CXX, CFLAGS, OPT, V=1 (show commands), JOBS, SETUP=0
 
 # --- Rules every fragment may use -----------------------------------------------------------------
 # Position-independent throughout: the same objects serve the archive, the shared library and the
