@@ -75,8 +75,9 @@ struct elision_section {
     struct elision_fallback *wanted; /* the lock that is being entered */
     struct elision_site_state *state;
     enum elision_path path;
-    bool joined;                  /* part of an outer section's transaction */
-    bool on_credit;               /* began on the fast path, which has counted it already */
+    bool was_inside; /* sections[0]: a handler's, come between two steps of a fast enter */
+    bool joined;     /* part of an outer section's transaction */
+    bool on_credit;  /* began on the fast path, which has counted it already */
     struct elision_fallback *aux; /* the auxiliary lock it holds, or NULL */
     uint64_t began;               /* TSC; 0: not measured */
     uint64_t waited;              /* TSC cycles before it began */

@@ -301,6 +301,18 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     return pursue(self, section, decision, how);
 }
 
+/* The fast record of a locked section. A signal's handler may look in between: so first the thread
+ * is inside, and a handler's sections go to sections[]; then the record is filled. */
+static inline void
+set_holding(struct elision_thread *self, struct elision_fallback *lock,
+            struct elision_site_state *state)
+{
+    self->inside = ELISION_INSIDE;
+    atomic_signal_fence(memory_order_seq_cst);
+    self->state = state;
+    self->holding = lock;
+}
+
 /* An uncontended enter on the lock, when nothing may speculate. */
 static inline __attribute__((always_inline)) enum elision_path
 enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
@@ -310,9 +322,7 @@ enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_
         unlikely_(!elision_fallback_try_(lock, self->id))) {
         return enter_slow(lock, site, how);
     }
-    self->holding = lock;
-    self->state = elision_state_of_(self, site);
-    self->inside = ELISION_INSIDE;
+    set_holding(self, lock, elision_state_of_(self, site));
     return ELISION_LOCKED;
 }
 
@@ -320,9 +330,7 @@ static inline void
 hold(struct elision_thread *self, struct elision_fallback *lock, struct elision_site_state *state)
 {
     elision_count_(&state->count.skips, 1);
-    self->holding = lock;
-    self->state = state;
-    self->inside = ELISION_INSIDE;
+    set_holding(self, lock, state);
 }
 
 static __attribute__((noinline)) enum elision_path

@@ -11,6 +11,7 @@ elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
     struct elision_section *section = &self->sections[self->depth];
 
     section->lock = NULL;
+    section->was_inside = self->inside;
     /* Where a signal's handler looks: first the place is taken, then it is filled. */
     atomic_signal_fence(memory_order_seq_cst);
     self->inside = ELISION_INSIDE;
@@ -31,11 +32,14 @@ elision_section_remove_(struct elision_thread *self, struct elision_section *sec
 {
     size_t after = (size_t)(&self->sections[self->depth] - (section + 1));
 
+    bool was_inside = self->sections[0].was_inside;
+
     for (size_t i = 0; i < after; i++) {
         section[i] = section[i + 1];
     }
+    self->sections[0].was_inside = was_inside;
     self->depth--;
-    self->inside = self->depth != 0 ? ELISION_INSIDE : 0;
+    self->inside = self->depth != 0 || was_inside ? ELISION_INSIDE : 0;
 }
 
 struct elision_section *
@@ -62,6 +66,7 @@ elision_section_generalise_(struct elision_thread *self)
     section->state = self->state;
     section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
     section->joined = false;
+    section->was_inside = false;
     section->on_credit = speculative;
     section->aux = NULL;
     section->began = 0;
