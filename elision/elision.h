@@ -28,8 +28,9 @@
  *   tx:    safe (may be called in a speculative section and keeps it going), outside only,
  *          forces abort (the section runs again with the lock held, then the call succeeds)
  *   fork:  what a child process finds.  errno is kept by every function here.
- * Misuse (leaving a lock that is not held, entering one twice, and so on) ends the process by
- * abort(3) after one line on stderr that names what was expected and what was found.
+ * Misuse draws one line on stderr that names what was expected and what was found. Leaving a lock
+ * that is not held is then ignored (ELISION_MISUSE=abort ends the process instead); what cannot be
+ * survived, such as entering a lock twice, ends the process by abort(3).
  */
 #ifndef ELISION_ELISION_H
 #define ELISION_ELISION_H
