@@ -244,15 +244,18 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
 /* Sections that then pass on the lock without asking again. */
 #define LOCKED_RUN 64u
 
-/* The policy's answer to an enter, unless all threads are better off with the lock. */
+/* The policy's answer to an enter, unless all threads are better off with the lock. Sites made at
+ * run time are not compared: they are many, a trial of the lock for one aborts the sections of all
+ * the others, and their sections have no fixed amount of work by which to compare. */
 static struct elision_policy_decision
-decide(struct elision_thread *self, struct elision_site_state *state,
+decide(struct elision_thread *self, struct elision_site_state *state, const elision_site_t *site,
        struct elision_policy_attempt *attempt)
 {
     struct elision_policy_decision decision =
         elision_policy_enter_(&elision_params_, &state->policy, attempt);
 
-    if (elision_params_.arbiter && decision.action == ELISION_ACTION_SPECULATE &&
+    if (elision_params_.arbiter && __atomic_load_n(&site->key_, __ATOMIC_RELAXED) == 0 &&
+        decision.action == ELISION_ACTION_SPECULATE &&
         elision_arbiter_prefers_lock_((uint32_t)(state - self->states), elision_cycles_())) {
         decision.action = ELISION_ACTION_LOCK;
         decision.skipped = true;
@@ -288,7 +291,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
             state->policy.random =
                 (elision_params_.seed + self->id * 0x9e3779b9u + index * 0x85ebca6bu) | 1u;
         }
-        decision = decide(self, state, &section->attempt);
+        decision = decide(self, state, site, &section->attempt);
         if (decision.skipped) {
             elision_count_(&state->count.skips, 1);
         }
