@@ -38,6 +38,10 @@ if [ ! -e Makefile ]; then
     step "configure $(basename "$prefix")" "$tree/configure" --disable-gil --prefix="$prefix" \
         LDFLAGS="-Wl,-z,now" CC="${CC:-gcc}"
 fi
+# CPython's Makefile does not know the library: a newer one has to be linked in.
+if [ -e python ] && [ "$library" -nt python ]; then
+    rm -f python
+fi
 step "compile $(basename "$prefix") (about two minutes when new)" \
     make -j"$jobs" LIBELISION="$library"
 if [ ! -e "$prefix/.complete" ] || [ "$prefix/.complete" -ot "$tree" ]; then
