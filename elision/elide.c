@@ -245,8 +245,7 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
 #define LOCKED_RUN 64u
 
 /* The policy's answer to an enter, unless all threads are better off with the lock. Sites made at
- * run time are not compared: they are many, a trial of the lock for one aborts the sections of all
- * the others, and their sections have no fixed amount of work by which to compare. */
+ * run time are not compared: a trial for one of many aborts the sections of all the others. */
 static struct elision_policy_decision
 decide(struct elision_thread *self, struct elision_site_state *state, const elision_site_t *site,
        struct elision_policy_attempt *attempt)
