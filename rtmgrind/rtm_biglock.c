@@ -226,7 +226,6 @@ lock_acquire(struct sched_lock *p)
     if (rtm_cur != me) {
         park(me);
     }
-    rtm_n_switches++;
     owner_lwp = me->lwp;
     rtm_unlock_guard();
     await_departure();

@@ -32,12 +32,6 @@ rtm_line_addr(const struct rtm_line *l)
     return l->addr;
 }
 
-ULong
-rtm_lines_live(void)
-{
-    return n_lines;
-}
-
 static inline UInt
 hash(Addr line)
 {

@@ -264,8 +264,7 @@ ULong rtm_random(void);
 void rtm_help_pause(void);
 Int rtm_sched_threads_live(void);
 extern ULong rtm_nondeterministic; /* real waits */
-extern ULong rtm_n_switches;
-extern Bool rtm_forked_child; /* this process is a forked copy */
+extern Bool rtm_forked_child;      /* this process is a forked copy */
 
 /* rtm_txn.c */
 void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause,
@@ -302,7 +301,6 @@ void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
 void rtm_lines_release(struct rtm_tx *tx);
 ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
 void rtm_lines_trim(void);         /* bound the memory of idle lines */
-ULong rtm_lines_live(void);
 Addr rtm_line_addr(const struct rtm_line *l);
 
 /* rtm_decode.c */

@@ -27,7 +27,6 @@ struct rtm_thread rtm_threads[RTM_MAX_THREADS];
 struct rtm_thread *rtm_cur;
 struct rtm_sched rtm_sched;
 ULong rtm_nondeterministic;
-ULong rtm_n_switches;
 Bool rtm_forked_child;
 
 enum {
