@@ -43,6 +43,19 @@ elision_is_inside(const elision_lock_t *public_lock)
            elision_section_find_(self, lock) != NULL;
 }
 
+unsigned
+elision_section_conflicts(void)
+{
+    const struct elision_thread *self = elision_self_;
+    uint32_t at = self->depth;
+
+    /* A section that has no record here is on a fast path: it began at the first try. */
+    while (at > 0 && self->sections[at - 1].joined) {
+        at--;
+    }
+    return at == 0 ? 0 : self->sections[at - 1].attempt.failed[ELISION_ABORT_CONFLICT];
+}
+
 void
 elision_irrevocable(elision_lock_t *lock)
 {

@@ -68,6 +68,6 @@ install-elision: $(OUT)/lib/libelision.a $(OUT)/lib/$(ELISION_SONAME) $(OUT)/bin
 	install -m 755 $(OUT)/bin/elision $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 elision/man/elision.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 elision/man/elision.3 $(DESTDIR)$(PREFIX)/share/man/man3/
-	for page in enter try_enter leave checkpoint irrevocable; do \
+	for page in enter try_enter leave checkpoint irrevocable section_conflicts; do \
 	    ln -sf elision.3 $(DESTDIR)$(PREFIX)/share/man/man3/elision_$$page.3; \
 	done

@@ -153,6 +153,16 @@ ELISION_API void elision_irrevocable(elision_lock_t *lock);
  * tx:    safe */
 ELISION_API bool elision_is_speculative(void);
 
+/* How hard it was to get into the section this thread is in: an embedder that can do the same work
+ * with fewer shared writes (and more effort of its own) asks this to decide which way to go.
+ * pre:   this thread is in a section; from its enter or checkpoint to its leave or next cut the
+ *        answer stays the same, on both paths. A section that joined an outer one's transaction
+ *        answers for that transaction
+ * ret:   how many transactions of this section were aborted by conflict before it got going; 0 when
+ *        it began at the first try, and outside any section
+ * tx:    safe: reads the thread's own record, which is not written between begin and commit */
+ELISION_API unsigned elision_section_conflicts(void);
+
 /* ret:   true if this thread is inside lock, on either path
  * tx:    safe */
 ELISION_API bool elision_is_inside(const elision_lock_t *lock);

@@ -185,17 +185,63 @@ process_ends_beside_daemon_threads(void **unused)
     }
 }
 
+/* Somebody writes the line that sections read, without end. */
+static _Atomic long disturbed;
+static _Atomic bool undisturbed;
+
+static void *
+disturb(void *unused)
+{
+    while (!atomic_load(&undisturbed)) {
+        atomic_fetch_add(&disturbed, 1);
+        for (volatile int i = 0; i < 40; i++) {
+        }
+    }
+    return unused;
+}
+
+/* A section knows how many of its own transactions conflicts have undone: as many as its site
+ * counts meanwhile. */
+static void
+sections_know_their_conflicts(void **unused)
+{
+    pthread_t thread;
+    unsigned most = 0;
+
+    (void)unused;
+    elision_set_concurrency(2);
+    pthread_create(&thread, NULL, disturb, NULL);
+    for (int i = 0; i < 200; i++) {
+        struct elision_stats before, after;
+        elision_site_stats(&site, &before);
+        (void)elision_enter(&lock, &site);
+        for (volatile int k = 0; k < 20; k++) {
+            value += atomic_load_explicit(&disturbed, memory_order_relaxed) != 0;
+        }
+        unsigned conflicts = elision_section_conflicts();
+        elision_leave(&lock);
+        elision_site_stats(&site, &after);
+        assert_int_equal(after.aborts[ELISION_ABORT_CONFLICT] -
+                             before.aborts[ELISION_ABORT_CONFLICT],
+                         conflicts);
+        most = conflicts > most ? conflicts : most;
+    }
+    atomic_store(&undisturbed, true);
+    pthread_join(thread, NULL);
+    elision_set_concurrency(0);
+    print_message("# at most %u conflicts in a section\n", most);
+    assert_true(elision_verdict()->can_elide ? most > 0 : most == 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, reset)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(cancelled_in_a_section),
-        TEST(thread_exit_in_a_section),
-        TEST(threads_come_and_go),
-        TEST(sections_in_thread_destructors),
-        TEST(process_ends_beside_daemon_threads),
+        TEST(cancelled_in_a_section),        TEST(thread_exit_in_a_section),
+        TEST(threads_come_and_go),           TEST(sections_in_thread_destructors),
+        TEST(sections_know_their_conflicts), TEST(process_ends_beside_daemon_threads),
     };
 
     return RUN_TAP(tests, NULL, NULL);

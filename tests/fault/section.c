@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What elision_section_conflicts answers, with statuses from a script: conflicts of this section
+ * only, on both paths, for a section alone, cut, nested and joined.
+ */
+#include <string.h>
+
+#include "elision/core_priv.h"
+#include "elision/elision.h"
+#include "elision/tx.h"
+#include "tests/fault/script.h"
+#include "tests/unit/tap.h"
+
+static elision_lock_t lock, other;
+static elision_site_t site = ELISION_SITE_INIT("section");
+static elision_site_t inner = ELISION_SITE_INIT("inner");
+
+#define CONFLICT (ELISION_TX_CONFLICT | ELISION_TX_RETRY)
+#define BUSY (ELISION_TX_EXPLICIT | (uint32_t)ELISION_CODE_BUSY << 24)
+
+/* A fresh script and a site that has learnt nothing. */
+static void
+begin_with(void *frame, unsigned count, uint32_t status)
+{
+    script_reset(frame);
+    for (unsigned i = 0; i < count; i++) {
+        script_status(status);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        memset(&elision_self_->states[i].policy, 0, sizeof(struct elision_policy_state));
+        elision_self_->states[i].granted = elision_self_->states[i].credit = 0;
+    }
+}
+
+static void
+conflicts_are_counted(void **unused)
+{
+    (void)unused;
+    for (unsigned n = 0; n < 60; n++) {
+        begin_with(__builtin_frame_address(0), n, CONFLICT);
+        enum elision_path path = elision_enter(&lock, &site);
+        unsigned inside = elision_section_conflicts();
+        /* The policy has enough of it at some time; then it is what has been tried. */
+        assert_int_equal(inside, path == ELISION_SPECULATIVE ? n : script_begins());
+        assert_true(path == ELISION_SPECULATIVE || (inside > 0 && inside <= n));
+        elision_leave(&lock);
+        assert_int_equal(elision_section_conflicts(), 0);
+    }
+}
+
+static void
+other_reasons_are_not(void **unused)
+{
+    static const uint32_t statuses[] = {
+        0, BUSY, ELISION_TX_CAPACITY, ELISION_TX_NESTED, ELISION_TX_EXPLICIT, ELISION_TX_DEBUG};
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        begin_with(__builtin_frame_address(0), 1, statuses[i]);
+        script_status(CONFLICT);
+        enum elision_path path = elision_enter(&lock, &site);
+        assert_int_equal(elision_section_conflicts(), path == ELISION_SPECULATIVE ? 1 : 0);
+        elision_leave(&lock);
+    }
+}
+
+/* Sections on credit begin on the fast path; one that aborts there is counted, the next is new. */
+static void
+fast_sections_too(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    for (int i = 0; i < 4; i++) {
+        (void)elision_enter(&lock, &site);
+        assert_int_equal(elision_section_conflicts(), 0);
+        elision_leave(&lock);
+    }
+    script_status(CONFLICT);
+    script_status(CONFLICT);
+    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+    assert_int_equal(elision_section_conflicts(), 2);
+    assert_int_equal(elision_checkpoint_now(&lock, &site), ELISION_SPECULATIVE);
+    assert_int_equal(elision_section_conflicts(), 0);
+    elision_leave(&lock);
+}
+
+static void
+joined_sections_answer_for_the_transaction(void **unused)
+{
+    (void)unused;
+    for (int crossed = 0; crossed < 2; crossed++) {
+        begin_with(__builtin_frame_address(0), 2, CONFLICT);
+        assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+        assert_int_equal(elision_enter(&other, &inner), ELISION_SPECULATIVE);
+        assert_int_equal(elision_section_conflicts(), 2);
+        elision_leave(crossed ? &lock : &other);
+        assert_int_equal(elision_section_conflicts(), 2);
+        elision_leave(crossed ? &other : &lock);
+        assert_int_equal(elision_section_conflicts(), 0);
+    }
+}
+
+static void
+plain_sections_have_none(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 5, CONFLICT);
+    elision_set_enabled(false);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
+        assert_int_equal(elision_section_conflicts(), 0);
+        elision_leave(&lock);
+    }
+    elision_set_enabled(true);
+}
+
+static int
+start(void **unused)
+{
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    elision_set_concurrency(2);
+    elision_params_.arbiter = false;
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    (void)elision_enter(&lock, &inner);
+    elision_leave(&lock);
+    return elision_enabled() ? 0 : -1;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conflicts_are_counted),
+        cmocka_unit_test(other_reasons_are_not),
+        cmocka_unit_test(fast_sections_too),
+        cmocka_unit_test(joined_sections_answer_for_the_transaction),
+        cmocka_unit_test(plain_sections_have_none),
+    };
+
+    return RUN_TAP(tests, start, NULL);
+}
