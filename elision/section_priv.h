@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The state machine's parts: records of sections (section.c), enter and leave (elide.c), what may
- * happen in between (between.c). Private to these three.
+ * The state machine's parts: records of sections (section.c), enter (elide.c), what may happen in
+ * between (between.c), leave (leave.c). Private to these four.
  */
 #ifndef ELISION_SECTION_PRIV_H
 #define ELISION_SECTION_PRIV_H

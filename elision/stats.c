@@ -31,7 +31,7 @@ commits_of(const struct elision_site_state *state)
     uint32_t before, after;
     uint64_t commits;
 
-    /* [E.V] pairs with the stores in elide.c: the same even version on both sides means that
+    /* [E.V] pairs with the stores in section.c: the same even version on both sides means that
      * commits, granted and credit belong together. The fences keep the three loads in between. */
     do {
         before = atomic_load_explicit(&state->version, memory_order_acquire);
