@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The state machine, and its first part: enter. Checkpoint and irrevocable are in between.c, leave in
- * leave.c.
+ * The state machine, and its first part: enter. between.c has checkpoint and irrevocable, leave.c
+ * the end.
  *
  *                    +--------------------- outside <---------------------------+
  *         credit > 0 |                        |  credit = 0, or aborted         |
