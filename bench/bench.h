@@ -43,7 +43,8 @@ struct bench_spec {
     void (*set_up)(int threads, void *arg);    /* once before each run, or NULL */
     void (*tear_down)(int threads, void *arg); /* once after each run, or NULL */
     void *arg;
-    const int *threads; /* ends with 0; NULL: one thread */
+    const int *threads;    /* ends with 0; NULL: one thread */
+    const int64_t *values; /* one run for each, which bench_value tells; ends with -1, or NULL */
 };
 
 /* Register a benchmark.
@@ -60,6 +61,9 @@ int bench_thread(const struct bench *b);
 
 /* ret:   how many threads run this benchmark */
 int bench_threads(const struct bench *b);
+
+/* ret:   which of the spec's values this run is for; -1 if it has none */
+int64_t bench_value(const struct bench *b);
 
 /* Give a figure of this thread's; call it after the loop. */
 void bench_counter(struct bench *b, const char *name, double value, enum bench_counter_kind kind);

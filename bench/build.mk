@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: MIT
 # elision-bench: C benchmarks over Google Benchmark, placed by hwloc.
 
-PACKAGES_TEST += libbenchmark-dev libhwloc-dev jq
+PACKAGES_TEST += libbenchmark-dev libhwloc-dev jq libck-dev libitm1 libtbb-dev
 
-BENCH_OBJECTS = $(addprefix $(OUT)/obj/bench/,main.o suites.o locks.o work.o place.o shim.o)
+BENCH_OBJECTS = $(addprefix $(OUT)/obj/bench/,main.o suites.o pairing.o cost.o locks.o peers.o \
+  peer_libitm.o work.o place.o shim.o peer_cxx.o)
 
-$(OUT)/obj/bench/shim.o: bench/shim.cc
+$(OUT)/obj/bench/shim.o $(OUT)/obj/bench/peer_cxx.o: $(OUT)/obj/bench/%.o: bench/%.cc
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CXX  $<")
 	$(Q)$(CXX) -std=c++17 -Wall -Wextra $(OPT) -I. $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
+# Peers that may be missing: the compiler's transactional memory, and oneTBB, whose headers leave
+# speculation out without -mrtm.
+BENCH_TM = $(shell echo 'int a; void f(void) { __transaction_atomic { a++; } }' | \
+  $(CC) -fgnu-tm -x c -c -o /dev/null - 2>/dev/null && echo yes)
+BENCH_TBB = $(shell $(CXX) -include oneapi/tbb/spin_mutex.h -E -x c++ -o /dev/null /dev/null \
+  2>/dev/null && echo yes)
+BENCH_LIBS = -lbenchmark -lhwloc -lpthread $(if $(BENCH_TBB),-ltbb) $(if $(BENCH_TM),-litm)
+$(OUT)/obj/bench/peer_cxx.o: CXXFLAGS += -mrtm
+$(OUT)/obj/bench/peer_libitm.o: CFLAGS += $(if $(BENCH_TM),-fgnu-tm -DBENCH_LIBITM)
+
 $(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ -lbenchmark -lhwloc -lpthread
+	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ $(BENCH_LIBS)
 
 # Without RTM, what needs transactions runs under the emulator; results in out/bench.
 bench: all $(OUT)/bin/elision-bench

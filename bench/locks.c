@@ -19,17 +19,6 @@
 
 enum { LINE = 64 };
 
-static void
-nothing(void)
-{
-}
-
-static void
-no_reset(const char *workload)
-{
-    (void)workload;
-}
-
 /* --- libelision --------------------------------------------------------------------------------*/
 
 static elision_lock_t elided = ELISION_LOCK_INIT;
@@ -51,40 +40,45 @@ plain_reset(const char *workload)
 }
 
 static void
-elided_enter(void)
+elided_run(struct work_thread *t)
 {
     elision_enter(&elided, site);
-}
-
-static void
-elided_leave(void)
-{
+    bench_section(t);
     elision_leave(&elided);
 }
 
-const struct bench_lock bench_lock_elided = {"elided",     elided_reset, elided_enter,
-                                             elided_leave, nothing,      .elides = true};
-const struct bench_lock bench_lock_plain = {"plain",      plain_reset, elided_enter,
-                                            elided_leave, nothing,     .elides = false};
+const struct bench_lock bench_lock_elided = {
+    .name = "elided", .reset = elided_reset, .run = elided_run, .elides = true, .speculates = true};
+const struct bench_lock bench_lock_plain = {
+    .name = "plain", .reset = plain_reset, .run = elided_run};
 
 /* --- glibc -------------------------------------------------------------------------------------*/
 
-static _Alignas(LINE) pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Alignas(LINE) pthread_mutex_t mutex;
 
+/* Of the type PTHREAD_MUTEX_NORMAL, said in so many words: glibc elides only mutexes whose type was
+ * never set. */
 static void
-pthread_enter(void)
+pthread_reset(const char *workload)
 {
-    pthread_mutex_lock(&mutex);
+    pthread_mutexattr_t type;
+    (void)workload;
+    pthread_mutexattr_init(&type);
+    pthread_mutexattr_settype(&type, PTHREAD_MUTEX_NORMAL);
+    pthread_mutex_init(&mutex, &type);
+    pthread_mutexattr_destroy(&type);
 }
 
 static void
-pthread_leave(void)
+pthread_run(struct work_thread *t)
 {
+    pthread_mutex_lock(&mutex);
+    bench_section(t);
     pthread_mutex_unlock(&mutex);
 }
 
-const struct bench_lock bench_lock_pthread = {"pthread",     no_reset, pthread_enter,
-                                              pthread_leave, nothing,  .elides = false};
+const struct bench_lock bench_lock_pthread = {
+    .name = "pthread", .reset = pthread_reset, .run = pthread_run};
 
 /* --- Ticket ------------------------------------------------------------------------------------*/
 
@@ -110,8 +104,15 @@ ticket_leave(void)
     atomic_store_explicit(&ticket.serving, now + 1, memory_order_release);
 }
 
-const struct bench_lock bench_lock_ticket = {"ticket",     no_reset, ticket_enter,
-                                             ticket_leave, nothing,  .elides = false};
+static void
+ticket_run(struct work_thread *t)
+{
+    ticket_enter();
+    bench_section(t);
+    ticket_leave();
+}
+
+const struct bench_lock bench_lock_ticket = {.name = "ticket", .run = ticket_run};
 
 /* --- MCS ---------------------------------------------------------------------------------------*/
 
@@ -158,8 +159,15 @@ mcs_leave(void)
     atomic_store_explicit(&after->waits, false, memory_order_release);
 }
 
-const struct bench_lock bench_lock_mcs = {"mcs",     no_reset, mcs_enter,
-                                          mcs_leave, nothing,  .elides = false};
+static void
+mcs_run(struct work_thread *t)
+{
+    mcs_enter();
+    bench_section(t);
+    mcs_leave();
+}
+
+const struct bench_lock bench_lock_mcs = {.name = "mcs", .run = mcs_run};
 
 /* --- CPython's GIL, its behaviour --------------------------------------------------------------*/
 
@@ -247,5 +255,12 @@ gil_detach(void)
     }
 }
 
-const struct bench_lock bench_lock_gil = {"gil",     no_reset,   gil_enter,
-                                          gil_leave, gil_detach, .elides = false};
+static void
+gil_run(struct work_thread *t)
+{
+    gil_enter();
+    bench_section(t);
+    gil_leave();
+}
+
+const struct bench_lock bench_lock_gil = {.name = "gil", .run = gil_run, .detach = gil_detach};

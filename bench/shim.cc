@@ -12,6 +12,7 @@
 
 struct bench {
     benchmark::State *state;
+    bool has_value;
 };
 
 namespace {
@@ -49,7 +50,7 @@ run(benchmark::State &state, Entry *entry)
 {
     const bench_spec &spec = entry->spec;
     Meeting &meeting = entry->meetings.at(state.threads());
-    bench b = {&state};
+    bench b = {&state, spec.values != nullptr};
     if (state.thread_index() == 0 && spec.set_up != nullptr) {
         spec.set_up(state.threads(), spec.arg);
     }
@@ -117,6 +118,9 @@ bench_register(const bench_spec *spec)
         entry->meetings.try_emplace(*n, *n);
         made->Threads(*n);
     }
+    for (const int64_t *value = spec->values; value != nullptr && *value >= 0; value++) {
+        made->Arg(*value);
+    }
 }
 
 bool
@@ -135,6 +139,12 @@ int
 bench_threads(const bench *b)
 {
     return b->state->threads();
+}
+
+int64_t
+bench_value(const bench *b)
+{
+    return b->has_value ? b->state->range(0) : -1;
 }
 
 void

@@ -6,6 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bench/locks.h"
+#include "elision/tx.h"
+
 /* xorshift64: three shifts, no multiplication, no memory but the thread's own. */
 static uint64_t
 roll(struct work_thread *t)
@@ -406,6 +409,25 @@ const struct work bench_works[] = {
     {"phase", counter_reset, phase_section, disjoint_check},
     {NULL, NULL, NULL, NULL},
 };
+
+void
+bench_work_begin(struct work_thread *t, const struct work *work, int number, bool asks)
+{
+    memset(t, 0, sizeof *t);
+    t->work = work;
+    t->asks = asks;
+    t->random = 0x9e3779b97f4a7c15U * (uint64_t)(number + 1);
+}
+
+ELISION_TX void
+bench_section(struct work_thread *t)
+{
+    t->work->section(t);
+    t->sections++;
+    if (t->asks && elision_tx_active_()) {
+        t->speculative++;
+    }
+}
 
 const struct work *
 bench_work(const char *name)

@@ -8,14 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WORK_THREADS = 64 };
+enum { WORK_THREADS = 64, WORK_PAGE = 4096 };
 
-/* One thread's part; on cache lines of its own. */
+/* One thread's part: on pages of its own, which the thread touches first, so that they are on its
+ * node. What sections write is on other lines than what they only read. */
 struct work_thread {
-    _Alignas(128) uint64_t random; /* state of the generator; never 0 */
-    uint64_t sections;             /* run so far, by this thread */
-    uint64_t own[8];               /* what disjoint work writes */
-    uint64_t wrong;                /* inconsistencies seen inside sections */
+    _Alignas(WORK_PAGE) const struct work *work;
+    bool asks;                    /* sections look whether they run in a transaction */
+    _Alignas(64) uint64_t random; /* state of the generator; never 0 */
+    uint64_t sections;            /* run so far, by this thread */
+    uint64_t speculative;         /* of those, run by a transaction that committed */
+    uint64_t wrong;               /* inconsistencies seen inside sections */
+    _Alignas(64) uint64_t own[8]; /* what disjoint work writes */
 };
 
 struct work {
@@ -30,5 +34,8 @@ extern const struct work bench_works[];
 
 /* ret:   the workload of that name, or NULL */
 const struct work *bench_work(const char *name);
+
+/* Begin a thread's part, on the thread itself. `asks` needs a processor that has RTM. */
+void bench_work_begin(struct work_thread *t, const struct work *work, int number, bool asks);
 
 #endif

@@ -1,4 +1,11 @@
 # SPDX-License-Identifier: MIT
 PACKAGES_TEST += hwloc-nox
-TESTS += tests/bench/plans.sh tests/bench/quick.sh
-tests/bench/plans.sh tests/bench/quick.sh: $(OUT)/bin/elision-bench
+BENCH_TESTS = $(addprefix tests/bench/,plans.sh quick.sh shim.sh peers.sh)
+TESTS += $(BENCH_TESTS)
+$(BENCH_TESTS): $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind
+tests/bench/shim.sh: $(OUT)/tests/bench/shim
+
+$(OUT)/tests/bench/shim: $(OUT)/obj/tests/bench/shim.o $(filter-out %/main.o,$(BENCH_OBJECTS)) \
+    $(OUT)/lib/libelision.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(BENCH_LIBS)
