@@ -52,9 +52,14 @@ struct bench_spec {
 void bench_register(const struct bench_spec *spec);
 
 /* Ask for `batch` more rounds. Timing starts with the first call, when all threads have arrived,
- * and ends with the call that returns false.
+ * and ends for all threads when the last of them asks in vain: each does the same number of rounds,
+ * and the time of a run is that of the slowest.
  * ret:   true: do `batch` rounds and ask again. After false all threads have finished theirs */
 bool bench_next(struct bench *b, uint64_t batch);
+
+/* ret:   how long a thread of this run was busy with its rounds, without waiting for the others
+ * pre:   bench_next has returned false, and no thread has failed */
+double bench_busy_seconds(const struct bench *b, int thread);
 
 /* ret:   this thread's number, from 0 */
 int bench_thread(const struct bench *b);

@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "elision/elision.h"
@@ -21,30 +23,52 @@ enum { LINE = 64 };
 
 /* --- libelision --------------------------------------------------------------------------------*/
 
-static elision_lock_t elided = ELISION_LOCK_INIT;
-static elision_site_t *site;
+/* Each workload on each number of threads has a lock and a site of its own, so that none starts with
+ * what another one taught. Those of one run go on with what they learnt in shorter ones before it. */
+enum { PAIRS = 128 };
+static struct pair {
+    elision_lock_t lock;
+    elision_site_t site;
+    int threads;
+} pairs[PAIRS];
+static struct pair *pair;
 
-/* Each workload is a site of its own, so that none starts with what another one taught. */
 static void
-elided_reset(const char *workload)
+elided_choose(const char *workload, int threads)
 {
-    site = elision_site_dynamic((uintptr_t)workload, workload);
+    for (pair = pairs; pair->threads != 0; pair++) {
+        if (pair->threads == threads && pair->site.name_ == workload) {
+            return;
+        }
+    }
+    if (pair == &pairs[PAIRS - 1]) {
+        fputs("bench: more workloads than locks.c has sites for\n", stderr);
+        exit(1);
+    }
+    pair->threads = threads;
+    pair->site = (elision_site_t)ELISION_SITE_INIT(workload);
+}
+
+static void
+elided_reset(const char *workload, int threads)
+{
+    elided_choose(workload, threads);
     elision_set_enabled(true);
 }
 
 static void
-plain_reset(const char *workload)
+plain_reset(const char *workload, int threads)
 {
-    site = elision_site_dynamic((uintptr_t)workload, workload);
+    elided_choose(workload, threads);
     elision_set_enabled(false);
 }
 
 static void
 elided_run(struct work_thread *t)
 {
-    elision_enter(&elided, site);
+    elision_enter(&pair->lock, &pair->site);
     bench_section(t);
-    elision_leave(&elided);
+    elision_leave(&pair->lock);
 }
 
 const struct bench_lock bench_lock_elided = {
@@ -59,10 +83,10 @@ static _Alignas(LINE) pthread_mutex_t mutex;
 /* Of the type PTHREAD_MUTEX_NORMAL, said in so many words: glibc elides only mutexes whose type was
  * never set. */
 static void
-pthread_reset(const char *workload)
+pthread_reset(const char *workload, int threads)
 {
     pthread_mutexattr_t type;
-    (void)workload;
+    (void)workload, (void)threads;
     pthread_mutexattr_init(&type);
     pthread_mutexattr_settype(&type, PTHREAD_MUTEX_NORMAL);
     pthread_mutex_init(&mutex, &type);

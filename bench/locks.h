@@ -20,8 +20,8 @@ void bench_section(struct work_thread *t);
 struct bench_lock {
     const char *name;
     const char *(*missing)(void); /* why it cannot be measured here, or NULL; itself NULL: it can */
-    void (*reset)(const char *workload); /* by one thread, before a run; or NULL */
-    void (*run)(struct work_thread *t);  /* bench_section(t) under the lock */
+    void (*reset)(const char *workload, int threads); /* by one thread, before a run; or NULL */
+    void (*run)(struct work_thread *t);               /* bench_section(t) under the lock */
     void (*detach)(void); /* outside a section, before a thread does something else; or NULL */
     bool elides;          /* is libelision: its counters tell more */
     bool speculates;      /* may run sections as transactions */

@@ -22,9 +22,8 @@ static void
 set_up(int count, void *arg)
 {
     const struct pairing *pairing = arg;
-    (void)count;
     if (pairing->lock->reset != NULL) {
-        pairing->lock->reset(pairing->work->name);
+        pairing->lock->reset(pairing->work->name, count);
     }
     pairing->work->reset();
     elision_stats(&before);
@@ -36,6 +35,20 @@ must_speculate(const struct pairing *pairing, int count)
 {
     return pairing->asks && !pairing->lock->elides && count > 1 &&
            pairing->work == bench_work("disjoint");
+}
+
+/* Jain's index of the threads' own speeds: 1 when all are equal, 1/n when one has it all. */
+static double
+fairness(const struct bench *b, int count)
+{
+    double sum = 0;
+    double squares = 0;
+    for (int i = 0; i < count; i++) {
+        double speed = (double)threads[i].sections / bench_busy_seconds(b, i);
+        sum += speed;
+        squares += speed * speed;
+    }
+    return squares > 0 ? sum * sum / (count * squares) : 0;
 }
 
 /* By one thread, when all have finished: was the work done, and done right? */
@@ -51,6 +64,7 @@ judge(struct bench *b, const struct pairing *pairing)
         speculative += threads[i].speculative;
     }
     elision_stats(&now);
+    bench_counter(b, "fairness", fairness(b, count), BENCH_SUM);
     if (pairing->lock->elides) {
         bench_report_elision(b, &before);
     }

@@ -4,38 +4,67 @@
 
 #include <benchmark/benchmark.h>
 
-#include <pthread.h>
+#include "rtmgrind/rtmgrind.h"
 
+#include <time.h>
+
+#include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <vector>
 
-struct bench {
-    benchmark::State *state;
-    bool has_value;
-};
+using Clock = std::chrono::steady_clock;
 
 namespace {
 
-// All threads of one run meet here, before and after the loop.
+// All threads of one run meet here: before the loop, at its end and behind it.
 class Meeting {
   public:
-    explicit Meeting(int threads)
-    {
-        pthread_barrier_init(&barrier_, nullptr, static_cast<unsigned>(threads));
-    }
-    Meeting(const Meeting &) = delete;
-    Meeting &operator=(const Meeting &) = delete;
+    std::vector<double> busy; // seconds until each thread's last round was done
 
-    void
-    wait()
+    explicit Meeting(int threads) : busy(static_cast<size_t>(threads)), threads_(threads)
     {
-        pthread_barrier_wait(&barrier_);
+    }
+
+    // A thread that does not stay counts as having come.
+    void
+    arrive(bool stays = true)
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        const unsigned mine = turn_;
+        if (++came_ == threads_) {
+            came_ = 0;
+            turn_++;
+            all_came_.notify_all();
+        }
+        else if (stays) {
+            all_came_.wait(lock, [&] { return turn_ != mine; });
+        }
     }
 
   private:
-    pthread_barrier_t barrier_;
+    const int threads_;
+    int came_ = 0;
+    unsigned turn_ = 0;
+    std::mutex mutex_;
+    std::condition_variable all_came_;
 };
+
+} // namespace
+
+struct bench {
+    benchmark::State *state;
+    Meeting *meeting;
+    bool has_value;
+    bool finished; // has met the others at the end of the loop
+    benchmark::IterationCount rounds;
+    Clock::time_point begin; // of the first round
+};
+
+namespace {
 
 // A registered benchmark with a meeting for each number of threads it runs on. Kept until the
 // process ends, as what Google Benchmark registers is.
@@ -44,19 +73,39 @@ struct Entry {
     std::map<int, Meeting> meetings;
 };
 
+// Under the emulator each run starts at a round virtual time. What came before, such as printing the
+// host's load, may take a few instructions more or less and would otherwise shift the interleaving.
+void
+start_on_the_dot()
+{
+    const long dot = 1000000; // ns
+    timespec now;
+    if (RTMGRIND_EMULATED() && clock_gettime(CLOCK_MONOTONIC, &now) == 0) {
+        long next = (now.tv_nsec / dot + 2) * dot;
+        now.tv_sec += next / 1000000000;
+        now.tv_nsec = next % 1000000000;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &now, nullptr);
+    }
+}
+
 // Google Benchmark's own set-up hooks carry no argument, so that set-up and tear-down happen here.
 void
 run(benchmark::State &state, Entry *entry)
 {
     const bench_spec &spec = entry->spec;
     Meeting &meeting = entry->meetings.at(state.threads());
-    bench b = {&state, spec.values != nullptr};
+    bench b = {&state, &meeting, spec.values != nullptr, false, 0, {}};
     if (state.thread_index() == 0 && spec.set_up != nullptr) {
         spec.set_up(state.threads(), spec.arg);
     }
-    meeting.wait();
+    if (state.thread_index() == 0) {
+        start_on_the_dot();
+    }
+    meeting.arrive();
     spec.run(&b, spec.arg);
-    meeting.wait();
+    while (!b.finished && bench_next(&b, 1)) { // one that gave up before the loop still meets
+    }
+    meeting.arrive();
     if (state.thread_index() == 0 && spec.tear_down != nullptr) {
         spec.tear_down(state.threads(), spec.arg);
     }
@@ -126,7 +175,29 @@ bench_register(const bench_spec *spec)
 bool
 bench_next(bench *b, uint64_t batch)
 {
-    return b->state->KeepRunningBatch(static_cast<benchmark::IterationCount>(batch));
+    const bool failed = b->state->error_occurred();
+    if (!b->finished && (failed || b->rounds >= b->state->max_iterations)) {
+        b->meeting->busy[static_cast<size_t>(b->state->thread_index())] =
+            std::chrono::duration<double>(Clock::now() - b->begin).count();
+        b->finished = true;
+        // Time ends for all when the last one is done, or a lock that lets threads run one after
+        // the other would seem to be faster than it is.
+        b->meeting->arrive(!failed);
+    }
+    if (!b->state->KeepRunningBatch(static_cast<benchmark::IterationCount>(batch))) {
+        return false;
+    }
+    if (b->rounds == 0) {
+        b->begin = Clock::now();
+    }
+    b->rounds += static_cast<benchmark::IterationCount>(batch);
+    return true;
+}
+
+double
+bench_busy_seconds(const bench *b, int thread)
+{
+    return b->meeting->busy[static_cast<size_t>(thread)];
 }
 
 int

@@ -57,6 +57,37 @@ valued(struct bench *b, void *arg)
     bench_counter(b, "value", (double)bench_value(b), BENCH_SUM);
 }
 
+/* Thread 0 is slower than the others by far: all must be timed until it is done. */
+static void
+lopsided(struct bench *b, void *arg)
+{
+    static _Atomic unsigned long spun;
+    (void)arg;
+    while (bench_next(b, 1)) {
+        for (int i = 0; i < 20000 && bench_thread(b) == 0; i++) {
+            spun++;
+        }
+    }
+    if (bench_thread(b) == 0) {
+        double others = bench_busy_seconds(b, 1);
+        bench_counter(b, "ratio", bench_busy_seconds(b, 0) / others, BENCH_SUM);
+        bench_counter(b, "busy_ns", bench_busy_seconds(b, 0) * 1e9, BENCH_SUM);
+    }
+}
+
+/* One thread of them leaves without having looped. */
+static void
+leaving(struct bench *b, void *arg)
+{
+    (void)arg;
+    if (bench_thread(b) == 1) {
+        bench_fail(b, "left early");
+        return;
+    }
+    while (bench_next(b, 1)) {
+    }
+}
+
 /* One thread of them says that it failed. */
 static void
 failing(struct bench *b, void *arg)
@@ -110,6 +141,10 @@ main(int argc, char **argv)
                                         .threads = threads});
     bench_register(&(struct bench_spec){.name = "shim/valued", .run = valued, .values = values});
     bench_register(&(struct bench_spec){.name = "shim/plain", .run = valued});
+    bench_register(
+        &(struct bench_spec){.name = "shim/lopsided", .run = lopsided, .threads = threads});
+    bench_register(
+        &(struct bench_spec){.name = "shim/leaving", .run = leaving, .threads = threads});
     bench_register(
         &(struct bench_spec){.name = "shim/failing", .run = failing, .threads = threads});
     bench_pairing("judge", bench_work("map-write"), &no_lock, "no-lock", four);

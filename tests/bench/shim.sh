@@ -39,6 +39,15 @@ tap_is "each value is a run of its own; none is -1" \
         "$dir/json" | xargs)" \
     "shim/valued/5=5 shim/valued/500=500 shim/plain=-1"
 
+run '^shim/lopsided.*threads:3$'
+tap_is "time is that of the slowest thread, for all" \
+    "$(jq -c '.benchmarks[0] | [.ratio > 3, .real_time * .iterations / .busy_ns > 0.9]' \
+        "$dir/json")" "[true,true]"
+
+run '^shim/leaving.*threads:3$'
+tap_is "a thread that leaves before the loop fails the run and holds up nobody" \
+    "$? $(jq -r '.benchmarks[0].error_message' "$dir/json")" "1 left early"
+
 run '^shim/failing'
 tap_is "a benchmark that fails: status" $? 1
 tap_is "its reason is reported" "$(jq -r '.benchmarks[0].error_message' "$dir/json")" "on purpose"
