@@ -316,35 +316,41 @@ set_holding(struct elision_thread *self, struct elision_fallback *lock,
     self->holding = lock;
 }
 
-/* An uncontended enter on the lock, when nothing may speculate. */
+/* The lock is busy, and this section has nothing to decide: as little as possible between acquiring
+ * it and the section, since all others wait meanwhile. */
+static __attribute__((noinline)) enum elision_path
+hold_when_free(struct elision_thread *self, struct elision_fallback *lock,
+               struct elision_site_state *state)
+{
+    uint64_t before = elision_cycles_();
+    struct elision_fallback_wait wait = elision_fallback_acquire_slow_(lock, self->id);
+
+    set_holding(self, lock, state);
+    waited(self, state, elision_cycles_() - before, wait);
+    return ELISION_LOCKED;
+}
+
+/* On its own, so that the way of the free lock stays short. */
+static __attribute__((noinline)) enum elision_path
+plain_when_free(struct elision_fallback *lock, const elision_site_t *site)
+{
+    struct elision_thread *self = elision_self_;
+
+    return hold_when_free(self, lock, elision_state_of_(self, site));
+}
+
+/* An enter on the lock, when nothing may speculate. */
 static inline __attribute__((always_inline)) enum elision_path
 enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
             enum how how)
 {
-    if (unlikely_(self->inside != 0) || how == HOW_SPECULATIVE || --self->sample == 0 ||
-        unlikely_(!elision_fallback_try_(lock, self->id))) {
+    if (unlikely_(self->inside != 0) || how == HOW_SPECULATIVE || --self->sample == 0) {
         return enter_slow(lock, site, how);
     }
+    if (unlikely_(!elision_fallback_try_(lock, self->id))) {
+        return how == HOW_ENTER ? plain_when_free(lock, site) : enter_slow(lock, site, how);
+    }
     set_holding(self, lock, elision_state_of_(self, site));
-    return ELISION_LOCKED;
-}
-
-static inline void
-hold(struct elision_thread *self, struct elision_fallback *lock, struct elision_site_state *state)
-{
-    elision_count_(&state->count.skips, 1);
-    set_holding(self, lock, state);
-}
-
-static __attribute__((noinline)) enum elision_path
-skip_slow(struct elision_thread *self, struct elision_fallback *lock,
-          struct elision_site_state *state)
-{
-    struct elision_fallback_wait wait = elision_fallback_acquire_slow_(lock, self->id);
-
-    elision_count_(&self->parks, wait.parks);
-    elision_count_(&self->handovers, wait.handed);
-    hold(self, lock, state);
     return ELISION_LOCKED;
 }
 
@@ -353,10 +359,11 @@ static inline __attribute__((always_inline)) enum elision_path
 skip_section(struct elision_thread *self, struct elision_fallback *lock,
              struct elision_site_state *state)
 {
+    elision_count_(&state->count.skips, 1);
     if (unlikely_(!elision_fallback_try_(lock, self->id))) {
-        return skip_slow(self, lock, state);
+        return hold_when_free(self, lock, state);
     }
-    hold(self, lock, state);
+    set_holding(self, lock, state);
     return ELISION_LOCKED;
 }
 

@@ -22,10 +22,11 @@ struct elision_fallback_waiter_ {
     uint32_t id;            /* of a locker; 0: a watcher */
 };
 
-/* A pause takes 40 to 140 cycles. Measured native with 2 and 4 threads on 2 CPUs, 0 to 40 make no
- * difference to throughput; so few, since a spinning CPU is taken from somebody. */
-uint32_t elision_fallback_spins_ = 10;
-uint32_t elision_fallback_passes_ = 1;
+/* A pause takes 40 to 140 cycles. Emulated, 2 to 16 threads on short sections: 14 to 62 differ by a
+ * tenth, 6 lose a quarter where sections are long; so few, since a spinning CPU is taken from
+ * somebody. */
+uint32_t elision_fallback_spins_ = 14;
+uint32_t elision_fallback_passes_ = 4;
 
 /* Counts forks on the way from the first process to this one. A queue last locked in an older
  * generation belongs to threads that do not exist here. */
@@ -267,11 +268,19 @@ sleep_until_told(struct elision_fallback *lock, struct waiting *self)
     ELISION_STEP("wait: awake");
 }
 
+/* How often a spinning thread looks. */
+enum looking {
+    LOOK_ALWAYS = 0, /* it only wants to see the word free */
+    LOOK_LESS = 1,   /* it wants the word: each look that finds it free takes the lock from a thread
+                      * that runs well with it, so there are fewer and fewer */
+};
+
 /* Spin for the word to be free, or until told something. ret: true if worth another try. */
 static bool
-spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter, uint32_t rounds)
+spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter, uint32_t pauses,
+     enum looking looking)
 {
-    for (uint32_t round = 0; round < rounds; round++) {
+    for (uint32_t step = 1, done = 0; done < pauses; done += step, step <<= looking) {
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
             return true;
         }
@@ -279,7 +288,9 @@ spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter, uin
             atomic_load_explicit(&waiter->state, memory_order_relaxed) != WAITER_WAITING) {
             return true;
         }
-        elision_park_pause_();
+        for (uint32_t i = 0; i < step; i++) {
+            elision_park_pause_();
+        }
     }
     return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
 }
@@ -307,7 +318,7 @@ look(struct elision_fallback *lock, struct waiting *self)
     }
     if (lost) {
         self->fenced = false;
-        if (spin(lock, &self->waiter, elision_fallback_spins_)) {
+        if (spin(lock, &self->waiter, elision_fallback_spins_, LOOK_LESS)) {
             return false;
         }
     }
@@ -325,7 +336,9 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
 {
     struct waiting self = {.waiter = {.id = id}};
 
-    if (spin(lock, NULL, elision_fallback_spins_) && elision_fallback_try_(lock, id)) {
+    /* Behind one who sleeps, so that not all spin. */
+    if (atomic_load_explicit(&lock->attention, memory_order_relaxed) == 0 &&
+        spin(lock, NULL, elision_fallback_spins_, LOOK_LESS) && elision_fallback_try_(lock, id)) {
         return self.wait;
     }
     enqueue(lock, &self);
@@ -352,7 +365,7 @@ elision_fallback_watch_(struct elision_fallback *lock)
     struct waiting self = {.waiter = {.id = 0}};
 
     /* Longer than a locker: where sections speculate the lock is held rarely and briefly. */
-    if (spin(lock, NULL, WATCH_FACTOR * elision_fallback_spins_)) {
+    if (spin(lock, NULL, WATCH_FACTOR * elision_fallback_spins_, LOOK_ALWAYS)) {
         return self.wait;
     }
     enqueue(lock, &self);
