@@ -3,8 +3,8 @@
 
 PACKAGES_TEST += libbenchmark-dev libhwloc-dev jq libck-dev libitm1 libtbb-dev
 
-BENCH_OBJECTS = $(addprefix $(OUT)/obj/bench/,main.o suites.o pairing.o cost.o locks.o peers.o \
-  peer_libitm.o work.o place.o shim.o peer_cxx.o)
+BENCH_OBJECTS = $(addprefix $(OUT)/obj/bench/,main.o suites.o pairing.o cost.o capacity.o \
+  refcount.o locks.o peers.o peer_libitm.o work.o place.o shim.o peer_cxx.o)
 
 $(OUT)/obj/bench/shim.o $(OUT)/obj/bench/peer_cxx.o: $(OUT)/obj/bench/%.o: bench/%.cc
 	@mkdir -p $(@D)
@@ -21,7 +21,7 @@ BENCH_LIBS = -lbenchmark -lhwloc -lpthread $(if $(BENCH_TBB),-ltbb) $(if $(BENCH
 $(OUT)/obj/bench/peer_cxx.o: CXXFLAGS += -mrtm
 $(OUT)/obj/bench/peer_libitm.o: CFLAGS += $(if $(BENCH_TM),-fgnu-tm -DBENCH_LIBITM)
 
-$(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision.a
+$(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision-refcount.a $(OUT)/lib/libelision.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ $(BENCH_LIBS)

@@ -23,8 +23,8 @@ enum { LINE = 64 };
 
 /* --- libelision --------------------------------------------------------------------------------*/
 
-/* Each workload on each number of threads has a lock and a site of its own, so that none starts with
- * what another one taught. Those of one run go on with what they learnt in shorter ones before it. */
+/* Each workload on each number of threads has a lock and a site of its own, so that none starts
+ * with what another one taught. A run goes on with what shorter ones before it learnt. */
 enum { PAIRS = 128 };
 static struct pair {
     elision_lock_t lock;

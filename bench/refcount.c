@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Reference counts compared: out/bin/elision-bench-refcount, with all options of elision-bench.
+/* Reference counts compared: the suite refcount.
  *
- *   pairs/OBJECT/COUNT   sections of 32 pairs of an increment and a decrement
- *   held/OBJECT/COUNT    the same, and each section leaves a reference behind or gives one back
+ *   refcount/pairs-OBJECT/COUNT   sections of 32 pairs of an increment and a decrement
+ *   refcount/held-OBJECT/COUNT    the same, and each leaves a reference behind or gives one back
  *
  * OBJECT is one that all threads share (made by none of them) or each thread's own. COUNT is
- * plain (a word, under a lock), atomic (what std::shared_ptr does, without a lock), elided-atomic
- * (the same in sections that are elided), or coalesced (refcount.h, in sections that are). */
+ * plain (a word, under a lock), atomic (a word, without a lock), shared_ptr (std::shared_ptr,
+ * without a lock), biased (refcount.h, without a lock), elided-atomic (a word, in sections that are
+ * elided), or coalesced (refcount.h, in sections that are). */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
+#include "bench/shared_ptr.h"
 #include "bench/suites.h"
-#include "elision/elision.h"
 #include "refcount/refcount.h"
 
 enum { PAIRS = 32, THREADS = 16 };
@@ -30,6 +30,9 @@ struct part {
     struct elision_ref_thread *self;
     struct object *object;
     bool holds;
+    unsigned number;                   /* of the object */
+    unsigned depth;                    /* copies in use */
+    struct bench_shared_ptr copies[2]; /* of its shared_ptr */
 } ELISION_ALIGNED;
 
 /* A way to count. */
@@ -47,8 +50,6 @@ struct run {
     bool held;
 };
 
-static const struct place_plan *plan;
-static hwloc_topology_t topology;
 static elision_lock_t lock = ELISION_LOCK_INIT;
 static elision_site_t site = ELISION_SITE_INIT("refcount");
 static struct elision_ref_heap heap;
@@ -102,9 +103,25 @@ ref_put(struct part *part)
     BARRIER();
 }
 
+static void
+shared_ptr_get(struct part *part)
+{
+    bench_shared_ptr_copy(&part->copies[part->depth++], part->number);
+    BARRIER();
+}
+
+static void
+shared_ptr_put(struct part *part)
+{
+    bench_shared_ptr_drop(&part->copies[--part->depth]);
+    BARRIER();
+}
+
 static const struct way ways[] = {
     {"plain", true, plain_get, plain_put},
     {"atomic", false, atomic_get, atomic_put},
+    {"shared_ptr", false, shared_ptr_get, shared_ptr_put},
+    {"biased", false, ref_get, ref_put},
     {"elided-atomic", true, atomic_get, atomic_put},
     {"coalesced", true, ref_get, ref_put},
 };
@@ -123,6 +140,7 @@ set_up(int count, void *arg)
     elision_ref_heap_init(&heap, destroy, NULL);
     for (int i = 0; i <= THREADS; i++) {
         objects[i].count = objects[i].plain = 1;
+        bench_shared_ptr_make((unsigned)i);
     }
     elision_ref_init(NULL, &objects[THREADS].ref);
     elision_ref_share(NULL, &objects[THREADS].ref);
@@ -132,7 +150,8 @@ set_up(int count, void *arg)
             fputs("bench: out of memory\n", stderr);
             exit(1);
         }
-        parts[i].object = &objects[run->shared ? THREADS : i];
+        parts[i].number = (unsigned)(run->shared ? THREADS : i);
+        parts[i].object = &objects[parts[i].number];
         elision_ref_init(parts[i].self, &objects[i].ref);
     }
     /* Plain words stand for the lock alone. */
@@ -199,29 +218,38 @@ last_section(const struct run *run, struct part *part)
     elision_leave(&lock);
 }
 
-static void
-report(struct bench *b)
-{
-    struct elision_stats now;
-    elision_stats(&now);
-    uint64_t starts = now.starts - before.starts;
-    uint64_t commits = now.commits - before.commits;
-    bench_counter(b, "starts", (double)starts, BENCH_SUM);
-    bench_counter(b, "commits", (double)commits, BENCH_SUM);
-    bench_counter(b, "commit_rate", starts != 0 ? (double)commits / (double)starts : 0, BENCH_SUM);
-}
-
 static bool
 counts_are_one(int count)
 {
     for (int i = 0; i <= THREADS; i++) {
         if ((i < count || i == THREADS) &&
             (objects[i].plain != 1 || objects[i].count != 1 ||
+             bench_shared_ptr_count((unsigned)i) != 1 ||
              elision_ref_count(parts[0].self, &objects[i].ref) != 1)) {
             return false;
         }
     }
     return true;
+}
+
+/* What does sections must have tried to elide them; every count is back where it was. */
+static void
+judge(struct bench *b, const struct run *run)
+{
+    struct elision_stats now;
+    bool elides = run->way->sections && run->way->get != plain_get;
+
+    elision_stats(&now);
+    if (elides) {
+        bench_report_elision(b, &before);
+    }
+    if (elides && bench_threads(b) > 1 && elision_enabled() && now.starts == before.starts &&
+        now.skips == before.skips) {
+        bench_fail(b, "nothing was elided although transactions work here");
+    }
+    if (!counts_are_one(bench_threads(b))) {
+        bench_fail(b, "a count is wrong in the end");
+    }
 }
 
 static void
@@ -231,10 +259,8 @@ measure(struct bench *b, void *arg)
     const struct run *run = arg;
     struct part *part = &parts[bench_thread(b)];
     uint64_t pairs = 0;
-    char error[160];
 
-    if (!place_bind(plan, topology, (unsigned)bench_thread(b), error, sizeof error)) {
-        bench_fail(b, error);
+    if (!bench_place(b)) {
         return;
     }
     while (bench_next(b, PAIRS)) {
@@ -246,39 +272,27 @@ measure(struct bench *b, void *arg)
     /* The last to come sees what all have left. */
     if (atomic_fetch_add(&done, 1) + 1 == bench_threads(b)) {
         done = 0;
-        report(b);
-        if (!counts_are_one(bench_threads(b))) {
-            bench_fail(b, "a count is wrong in the end");
-        }
+        judge(b, run);
     }
 }
 
 void
-bench_suites_register(const struct place_plan *chosen, hwloc_topology_t loaded)
+bench_suite_refcount(void)
 {
-    static const int all[] = {1, 2, 4, 8, 16};
-    static int range[sizeof all / sizeof all[0] + 1];
     static struct run runs[4 * sizeof ways / sizeof ways[0]];
     struct run *run = runs;
 
-    plan = chosen;
-    topology = loaded;
-    for (size_t i = 0, used = 0; i < sizeof all / sizeof all[0]; i++) {
-        if (plan->count == 0 || (unsigned)all[i] <= plan->count) {
-            range[used++] = all[i];
-        }
-    }
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         for (int kind = 0; kind < 4; kind++, run++) {
             *run = (struct run){.way = &ways[i], .shared = kind % 2 == 0, .held = kind >= 2};
-            snprintf(run->name, sizeof run->name, "%s/%s/%s", run->held ? "held" : "pairs",
+            snprintf(run->name, sizeof run->name, "refcount/%s-%s/%s", run->held ? "held" : "pairs",
                      run->shared ? "shared" : "own", ways[i].name);
             bench_register(&(struct bench_spec){.name = run->name,
                                                 .run = measure,
                                                 .set_up = set_up,
                                                 .tear_down = tear_down,
                                                 .arg = run,
-                                                .threads = range});
+                                                .threads = bench_thread_range()});
         }
     }
 }

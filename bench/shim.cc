@@ -73,8 +73,8 @@ struct Entry {
     std::map<int, Meeting> meetings;
 };
 
-// Under the emulator each run starts at a round virtual time. What came before, such as printing the
-// host's load, may take a few instructions more or less and would otherwise shift the interleaving.
+// Under the emulator each run starts at a round virtual time. What came before, such as printing
+// the host's load, may take a few instructions more or less and would shift the interleaving.
 void
 start_on_the_dot()
 {

@@ -79,6 +79,8 @@ bench_suites_register(const struct place_plan *chosen, hwloc_topology_t loaded)
     topology = loaded;
     bench_suite_cost();
     bench_suite_locks();
+    bench_suite_refcount();
+    bench_suite_capacity();
     if (skipped[0] != '\0') {
         bench_context("skipped", skipped);
     }

@@ -22,13 +22,6 @@ $(REFCOUNT_HEADERS): $(OUT)/include/refcount/%.h: refcount/%.h
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-# Counts compared, by the means of bench/.
-$(OUT)/bin/elision-bench-refcount: $(addprefix $(OUT)/obj/bench/,main.o place.o shim.o refcount.o) \
-    $(REFCOUNT_LIB) $(OUT)/lib/libelision.a
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ -lbenchmark -lhwloc -lpthread
-
 .PHONY: install-refcount
 INSTALL += install-refcount
 install-refcount: $(REFCOUNT_LIB)

@@ -6,6 +6,6 @@ $(BENCH_TESTS): $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind
 tests/bench/shim.sh: $(OUT)/tests/bench/shim
 
 $(OUT)/tests/bench/shim: $(OUT)/obj/tests/bench/shim.o $(filter-out %/main.o,$(BENCH_OBJECTS)) \
-    $(OUT)/lib/libelision.a
+    $(OUT)/lib/libelision-refcount.a $(OUT)/lib/libelision.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(BENCH_LIBS)
