@@ -10,13 +10,13 @@ RTM_SRC = $(wildcard rtmgrind/rtm_*.c)
 RTM_OBJ = $(RTM_SRC:%.c=$(OUT)/obj/%.o)
 RTM_TOOL = $(OUT)/lib/rtmgrind/rtmgrind-amd64-linux
 RTM_DEFS = -DVGA_amd64=1 -DVGO_linux=1 -DVGP_amd64_linux=1 -DVGPV_amd64_linux_vanilla=1
-# The core runs without a C library: nothing the compiler would call from one. Frame pointers lead
-# from a helper back to translated code (rtm_fault.c).
-RTM_CFLAGS = -std=gnu11 -O2 -g -fno-omit-frame-pointer -fno-stack-protector -fno-builtin -fno-pie \
+# The core runs without a C library: nothing the compiler would call from one.
+RTM_CFLAGS = -std=gnu11 -O2 -g -fno-stack-protector -fno-builtin -fno-pie \
   -fno-strict-aliasing -fcf-protection=none -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
   -Wmissing-prototypes
 RTM_WRAP = -Wl,--wrap=vgPlain_sigframe_create -Wl,--wrap=vgPlain_nuke_all_threads_except \
-  -Wl,--wrap=vgPlain_synth_fault_perms -Wl,--wrap=vgPlain_synth_fault_mapping
+  -Wl,--wrap=vgPlain_synth_fault_perms -Wl,--wrap=vgPlain_synth_fault_mapping \
+  -Wl,--wrap=vgPlain_disp_run_translations
 
 RTM_COMPILE = $(CC) $(RTM_CFLAGS) $(RTM_DEFS) -isystem /usr/include/valgrind
 # Linked in the place of a program's start-up files and C library.

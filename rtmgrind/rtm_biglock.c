@@ -2,7 +2,8 @@
  *
  * Valgrind's big lock, in virtual time. The core calls these functions from
  * whatever host thread; releasing picks the next thread (rtm_sched.c) and
- * acquiring waits to be picked. A hand-over costs one futex wake.
+ * acquiring waits to be picked. A hand-over costs one futex wake; between two
+ * threads that only run code there is none (rtm_ride.c).
  */
 
 #include "rtm_sched.h"
@@ -13,13 +14,16 @@ enum {
     IDLE_MS = 10        /* when all wait: look for signals this often */
 };
 
-static Int owner_lwp;
+struct rtm_thread *rtm_holder;
 
 /* The wake itself waits until guard is free: the woken thread needs it. */
 void
-rtm_unpark(struct rtm_thread *t)
+rtm_send(void)
 {
-    if (t->parked) { /* else it is on its way to the lock, and will see */
+    struct rtm_thread *t = rtm_cur;
+
+    rtm_holder = t;
+    if (t && t->parked) { /* else it is on its way to the lock, and will see */
         __atomic_store_n(&t->wake_word, 1, __ATOMIC_RELEASE);
         rtm_sched.to_wake = t;
     }
@@ -66,8 +70,8 @@ note_departure(const struct rtm_thread *t)
     }
 }
 
-static void
-await_departure(void)
+void
+rtm_await_departure(void)
 {
     if (!departing.word) {
         return;
@@ -105,12 +109,13 @@ lock_create(void)
             t->state = RTM_T_FREE;
             t->lwp = 0;
             t->tx.state = RTM_TX_NONE;
-            t->parked = False;
+            t->parked = t->aboard = False;
             rtm_sched.n_threads--;
         }
     }
     rtm_forked_child = True;
     rtm_sched.to_wake = NULL;
+    rtm_holder = NULL;
     if (rtm_cur) {
         struct rtm_thread *me = rtm_cur;
         rtm_tx_forget_others(me);
@@ -133,7 +138,7 @@ static int
 lock_owner(struct sched_lock *p)
 {
     (void)p;
-    return owner_lwp;
+    return rtm_holder ? rtm_holder->lwp : 0;
 }
 
 /* Nobody runs and the thread to run is not here: after a while, stop waiting
@@ -154,23 +159,26 @@ idle(struct rtm_thread *me, Int *waited_ms, Int ms)
             rtm_sched.awaited->state = RTM_T_AWAY;
             *waited_ms = 0;
             rtm_pick();
+            rtm_send();
         }
         return;
     }
     if (me->state == RTM_T_BLOCKED && *waited_ms >= IDLE_MS) {
         rtm_make_ready(me);
+        me->signals--; /* whatever it is, it goes through the core */
         *waited_ms = 0;
         rtm_pick();
+        rtm_send();
     }
 }
 
-static void
-park(struct rtm_thread *me)
+void
+rtm_park(struct rtm_thread *me)
 {
     Int waited_ms = 0;
 
     me->parked = True;
-    while (rtm_cur != me) {
+    while (rtm_holder != me) {
         const Int ms = rtm_cur ? 50 : rtm_sched.awaited ? 1 : IDLE_MS;
         struct vki_timespec ts = {0, ms * 1000000L};
         Long r;
@@ -179,7 +187,7 @@ park(struct rtm_thread *me)
         rtm_unlock_guard();
         r = rtm_raw_syscall(__NR_futex, (HWord)&me->wake_word, FUTEX_WAIT_PRIVATE, 0, (HWord)&ts);
         rtm_lock_guard();
-        if (r == -VKI_ETIMEDOUT && rtm_cur != me) {
+        if (r == -VKI_ETIMEDOUT && rtm_holder != me) {
             idle(me, &waited_ms, ms);
         }
     }
@@ -205,6 +213,16 @@ arrive(struct rtm_thread *me)
     }
 }
 
+/* The core gives the lock up, takes it again, and looks for signals. */
+static void
+end_visit(struct rtm_thread *me)
+{
+    me->visit = False;
+    me->turns = 0;
+    me->signals = rtm_sched.signals;
+    me->visited_at = rtm_clock();
+}
+
 static void
 lock_acquire(struct sched_lock *p)
 {
@@ -219,16 +237,19 @@ lock_acquire(struct sched_lock *p)
         rtm_sched_seed();
     }
     me = self();
+    if (me == rtm_holder && me->visit) {
+        end_visit(me);
+        rtm_unlock_guard();
+        return;
+    }
     arrive(me);
     if (!rtm_cur) {
         rtm_pick();
+        rtm_send();
     }
-    if (rtm_cur != me) {
-        park(me);
-    }
-    owner_lwp = me->lwp;
+    rtm_park(me);
     rtm_unlock_guard();
-    await_departure();
+    rtm_await_departure();
     rtm_fault_install();
 }
 
@@ -274,14 +295,12 @@ timed_aborts(struct rtm_thread *t)
     }
 }
 
-static void
-lock_release(struct sched_lock *p)
+void
+rtm_put_down(void)
 {
     struct rtm_thread *t = rtm_cur;
     ULong now;
 
-    (void)p;
-    tl_assert(t);
     rtm_tx_settle(t);
     rtm_hooks_update(rtm_clock());
     rtm_lines_trim();
@@ -295,11 +314,22 @@ lock_release(struct sched_lock *p)
     if (rtm_sched.dying) {
         t->clock += 1000; /* who waits for the others' end comes last */
     }
-    owner_lwp = 0;
     rtm_cur = NULL;
     timed_aborts(t);
     settle_state(t);
+}
+
+static void
+lock_release(struct sched_lock *p)
+{
+    (void)p;
+    tl_assert(rtm_cur && rtm_cur == rtm_holder);
+    if (rtm_cur->visit) {
+        return;
+    }
+    rtm_put_down();
     rtm_pick();
+    rtm_send();
     rtm_unlock_guard();
 }
 

@@ -29,8 +29,37 @@ extern const struct sched_lock_ops vgModuleLocal_linux_ticket_lock_ops;
 /* True while a thread runs translated code. */
 extern Bool VG_(in_generated_code);
 
-/* Continuation point of translated code whose event counter ran out. */
-extern void VG_(disp_cp_evcheck_fail)(void);
+/* The thread that owns the big lock. */
+extern ThreadId VG_(running_tid);
+
+/* Translated code that jumps goes on here: enters the translation of guest_RIP. */
+extern void VG_(disp_cp_xindir)(void);
+
+/* Runs translations from host_addr on, until one has to leave: two_words[0] says why (TRC). */
+extern void __real_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_state,
+                                                 Addr host_addr);
+extern void __wrap_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_state,
+                                                 Addr host_addr);
+enum {
+    RTM_TRC_BORING = 29,      /* pub_core_dispatch_asm.h: VG_TRC_BORING */
+    RTM_TRC_FASTMISS = 37,    /* VG_TRC_INNER_FASTMISS */
+    RTM_TRC_COUNTERZERO = 41, /* VG_TRC_INNER_COUNTERZERO */
+};
+
+/* Is guest code translated? Then the fast cache knows it now, too. */
+extern Bool VG_(search_transtab)(Addr *res_hcode, void *res_sec, void *res_tte, Addr guest_addr,
+                                 Bool upd_cache);
+
+/* What the dispatcher counts; each host thread expects zeros when it begins. */
+extern UInt VG_(stats__n_xIndirs_32);
+extern UInt VG_(stats__n_xIndir_hits1_32);
+extern UInt VG_(stats__n_xIndir_hits2_32);
+extern UInt VG_(stats__n_xIndir_hits3_32);
+extern UInt VG_(stats__n_xIndir_misses_32);
+
+/* The main thread's stack, which grows by faults. */
+extern Bool VG_(am_addr_is_in_extensible_client_stack)(Addr addr);
+extern Bool VG_(extend_stack)(ThreadId tid, Addr addr);
 
 /* Wrapped at link time (--wrap): the core's calls come to us first. */
 extern void __real_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top,

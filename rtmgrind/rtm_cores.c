@@ -14,6 +14,7 @@ void
 rtm_enqueue(struct rtm_thread *t)
 {
     t->queue_seq = ++queue_seq;
+    rtm_sched.queued = True;
 }
 
 void
@@ -83,8 +84,12 @@ rtm_fill_cores(void)
 {
     struct rtm_thread *t;
 
+    if (!rtm_sched.queued) {
+        return;
+    }
     while ((t = rtm_first_in_queue()) != NULL && take_core(t)) {
     }
+    rtm_sched.queued = t != NULL;
 }
 
 void

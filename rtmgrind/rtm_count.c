@@ -64,9 +64,13 @@ rtm_intern(const HChar *s)
 struct rtm_site *
 rtm_site_of(Addr pc, const HChar *label)
 {
+    static struct rtm_site *last;
     const UWord key = mix(pc, (UWord)label);
     struct rtm_site *s;
 
+    if (last && last->pc == pc && last->label == label) {
+        return last;
+    }
     init();
     s = VG_(HT_lookup)(sites, key);
     if (!s) {
@@ -76,6 +80,7 @@ rtm_site_of(Addr pc, const HChar *label)
         s->label = label;
         VG_(HT_add_node)(sites, s);
     }
+    last = s;
     return s;
 }
 

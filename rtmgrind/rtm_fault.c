@@ -6,12 +6,10 @@
  *
  * The core turns host faults in translated code into client signals.  Our
  * handler goes in front of the core's: in a transaction it dooms it and has
- * the interrupted code continue where a block goes whose event counter ran
- * out, that is, back to the scheduler.  All other faults it hands on.
+ * the thread leave its code (rtm_ride.c).  All other faults it hands on.
  */
 
-#include "rtm_priv.h"
-#include "rtm_core.h"
+#include "rtm_sched.h"
 
 typedef void handler_fn(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc);
 
@@ -27,6 +25,8 @@ enum { N_FAULTS = sizeof fault_signals / sizeof fault_signals[0] };
 
 static handler_fn *core_handler[N_FAULTS];
 
+enum { REDZONE = 128 }; /* below the stack pointer, in use */
+
 static const HChar *
 fault_name(Int sig)
 {
@@ -39,28 +39,79 @@ fault_name(Int sig)
     }
 }
 
+/* A fault of a thread that another's host thread runs waits here for its own. */
+static struct {
+    Int sig;
+    vki_siginfo_t info;
+    struct vki_ucontext uc;
+} pending;
+
 static void
-on_fault(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc)
+to_core(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc)
 {
-    struct rtm_thread *t = rtm_cur;
     Int i;
 
-    if (t && t->lwp == VG_(gettid)() && VG_(in_generated_code) && t->tx.state != RTM_TX_NONE &&
-        info->si_code > 0) {
-        VexGuestAMD64State *gs = (VexGuestAMD64State *)t->gen_rbp;
-        rtm_count_unfriendly(fault_name(sig), VG_(get_IP)(t->tid));
-        rtm_tx_doom(0, RTM_C_FAULT, fault_name(sig));
-        gs->host_EvC_COUNTER = (UInt)-1; /* as the dispatcher expects it */
-        uc->uc_mcontext.rsp = t->gen_rsp;
-        uc->uc_mcontext.rbp = t->gen_rbp;
-        uc->uc_mcontext.rip = (HWord)&VG_(disp_cp_evcheck_fail);
-        return;
-    }
     for (i = 0; i < N_FAULTS; i++) {
         if (fault_signals[i] == sig && core_handler[i]) {
             core_handler[i](sig, info, uc);
         }
     }
+}
+
+/* The main thread's stack grows where it is touched, which the core would do only on that thread's
+ * own host thread. */
+static Bool
+grow_stack(const struct rtm_thread *t, Int sig, const vki_siginfo_t *info)
+{
+    const Addr at = (Addr)info->_sifields._sigfault._addr;
+    const Addr lowest = VG_(get_SP)(t->tid) - REDZONE;
+
+    return sig == VKI_SIGSEGV && info->si_code == VKI_SEGV_MAPERR && at >= lowest &&
+           VG_(am_addr_is_in_extensible_client_stack)(at) &&
+           VG_(extend_stack)(t->tid, VG_PGROUNDDN(lowest));
+}
+
+static void
+on_fault(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc)
+{
+    struct rtm_thread *t = rtm_cur;
+
+    if (!t || info->si_code <= 0 || !VG_(in_generated_code) || VG_(gettid)() != rtm_holder->lwp) {
+        rtm_sched.signals++; /* perhaps sent by a thread: the core puts it in a queue */
+        to_core(sig, info, uc);
+    }
+    else if (t->tx.state != RTM_TX_NONE) {
+        rtm_count_unfriendly(fault_name(sig), VG_(get_IP)(t->tid));
+        rtm_tx_doom(0, RTM_C_FAULT, fault_name(sig));
+        rtm_leave_code(uc);
+    }
+    else if (t == rtm_holder) {
+        rtm_keep_budget(t);
+        to_core(sig, info, uc);
+    }
+    else if (!grow_stack(t, sig, info)) {
+        pending.sig = sig;
+        VG_(memcpy)(&pending.info, info, sizeof pending.info);
+        VG_(memcpy)(&pending.uc, uc, sizeof pending.uc);
+        rtm_leave_code(uc);
+    }
+}
+
+Bool
+rtm_fault_pending(void)
+{
+    return pending.sig != 0;
+}
+
+void
+rtm_fault_deliver(void)
+{
+    const Int sig = pending.sig;
+
+    pending.sig = 0;
+    VG_(in_generated_code) = True;
+    to_core(sig, &pending.info, &pending.uc); /* jumps to the core's scheduler */
+    tl_assert2(False, "a fault was not delivered");
 }
 
 /* A jump to where there is no code: the core finds out when it translates, with
@@ -96,6 +147,26 @@ __wrap_vgPlain_synth_fault_mapping(ThreadId tid, Addr a)
     if (!abort_on_jump(tid)) {
         __real_vgPlain_synth_fault_mapping(tid, a);
     }
+}
+
+/* A handler is about to run: the transaction is rolled back before the core lays out the frame,
+ * whose contents and place come from the registers.  Signals that are blocked or ignored never
+ * come here. */
+void
+__wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top, const void *info,
+                               const void *uc, void *handler, UInt flags, const void *mask,
+                               void *restorer)
+{
+    struct rtm_thread *t = &rtm_threads[tid];
+
+    rtm_tx_settle(t);
+    if (t->tx.state == RTM_TX_LIVE) {
+        rtm_tx_abort_parked(t, 0, RTM_C_SIGNAL, NULL);
+        if (!on_altstack) {
+            top = VG_(get_SP)(tid) - REDZONE;
+        }
+    }
+    __real_vgPlain_sigframe_create(tid, on_altstack, top, info, uc, handler, flags, mask, restorer);
 }
 
 /* Once, after the core has installed its handlers; it does not install those

@@ -329,6 +329,9 @@ static void
 copy_end(struct rtm_ir *c, const IRSB *in)
 {
     finish_insn(c);
+    if (in->jumpkind == Ijk_Yield) { /* PAUSE: rtm_help_pause() does what is to do */
+        c->out->jumpkind = Ijk_Boring;
+    }
     if (in->jumpkind == Ijk_Ret) {
         rtm_heap_return(c);
     }

@@ -288,7 +288,7 @@ static void
 note_words(struct rtm_touch *t, UChar words)
 {
     UChar fresh = words & ~t->words;
-    const Addr pc = VG_(get_IP)(rtm_cur->tid);
+    const Addr pc = rtm_cur->gs->guest_RIP;
 
     t->words |= words;
     for (; fresh; fresh &= fresh - 1) {
@@ -314,7 +314,7 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
     if (x->write && (i < 0 || !tx->touch[i].write)) {
         /* After take(), which may have put the old contents back. May fault
            (the page may be missing): nothing depends on it yet. */
-        VG_(memcpy)(old, (const void *)x->line, RTM_LINE);
+        rtm_copy(old, (const void *)x->line, RTM_LINE);
     }
     if (i < 0) {
         i = new_touch(tx, l);
@@ -324,7 +324,7 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
     transfer(l, me, x->write);
     if (x->write && !t->write) {
         t->write = True;
-        VG_(memcpy)(t->old, old, RTM_LINE);
+        rtm_copy(t->old, old, RTM_LINE);
         l->writer = me;
         tx->n_write++;
         check_capacity(tx, x->line, True);

@@ -260,6 +260,20 @@ client_request(ThreadId tid, UWord *arg, UWord *ret)
     return True;
 }
 
+/* A request that needs nothing of the core is answered here: the arguments are where RAX points,
+ * the result goes to RDX (valgrind.h). */
+Bool
+rtm_own_request(struct rtm_thread *t)
+{
+    UWord *arg = (UWord *)t->gs->guest_RAX, ret;
+
+    if (!client_request(t->tid, arg, &ret)) {
+        return False;
+    }
+    t->gs->guest_RDX = ret;
+    return True;
+}
+
 /* ------------------------------------------------------------------ */
 /* Events                                                              */
 

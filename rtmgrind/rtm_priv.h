@@ -11,6 +11,7 @@
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
+ *   rtm_ride.c     one host thread runs many threads' code in turn
  *   rtm_sys.c      system calls answered in virtual time: clocks;
  *   rtm_wait.c     futex, sleep
  *   rtm_heap.c     heap blocks and who allocated them
@@ -232,7 +233,17 @@ struct rtm_thread {
     Addr clear_child_tid; /* kernel zeroes it at exit */
     Addr pending_clear_child_tid;
 
-    HWord gen_rsp, gen_rbp; /* host registers of translated code */
+    /* riding: see rtm_ride.c */
+    volatile VexGuestAMD64State *gs;    /* NULL before it first ran; */
+    volatile struct rtm_shadow *shadow; /* behind it, or `early` until then */
+    struct rtm_shadow early;
+    Bool aboard;  /* any host thread may run it */
+    Bool visit;   /* on its way through the core and back */
+    Bool returns; /* its own host thread is to return trc */
+    HWord trc[2];
+    Int budget;          /* blocks the core gave it */
+    UInt turns, signals; /* since it last visited; signals as seen then */
+    ULong visited_at;
 
     const HChar *labels[RTM_MAX_LABELS];
     Int n_labels;
@@ -247,6 +258,9 @@ extern struct rtm_thread *rtm_cur; /* runs now, or NULL */
 extern struct rtm_thread *rtm_on_core[RTM_MAX_CORES];
 extern Int rtm_live; /* transactions that are LIVE */
 
+/* rtm_main.c */
+Bool rtm_own_request(struct rtm_thread *t);
+
 /* rtm_sched.c */
 void rtm_sched_thread_new(ThreadId tid, ThreadId parent);
 void rtm_sched_child_is(Int lwp);
@@ -256,15 +270,44 @@ void rtm_sched_leave_soon(void); /* end the time slice at the next block */
 void rtm_sched_wake(struct rtm_thread *t, ULong at);
 void rtm_sched_kick(ThreadId tid); /* recheck a blocked thread; 0: all */
 void rtm_sched_yield(void);
-void rtm_sched_refresh(void); /* recompute deadline and active */
+void rtm_sched_refresh(void); /* recompute deadline */
+void rtm_sched_active(void);  /* recompute active */
 ULong rtm_sched_makespan(void);
-ULong rtm_clock(void); /* of the running thread */
-void rtm_clock_add(ULong cycles);
+
+/* Virtual time of the running thread. */
+static inline ULong
+rtm_clock(void)
+{
+    return rtm_cur ? rtm_cur->shadow->clock : 0;
+}
+
+static inline void
+rtm_clock_add(ULong cycles)
+{
+    if (rtm_cur) {
+        rtm_cur->shadow->clock += cycles;
+    }
+}
+
 ULong rtm_random(void);
 void rtm_help_pause(void);
 Int rtm_sched_threads_live(void);
 extern ULong rtm_nondeterministic; /* real waits */
 extern Bool rtm_forked_child;      /* this process is a forked copy */
+
+/* Copy n bytes, a multiple of 16: the core's memcpy goes a word at a time. */
+static inline void
+rtm_copy(void *to, const void *from, SizeT n)
+{
+    typedef ULong pair __attribute__((vector_size(16), aligned(1), may_alias));
+    pair *t = to;
+    const pair *f = from;
+    SizeT i;
+
+    for (i = 0; i < n / sizeof *t; i++) {
+        t[i] = f[i];
+    }
+}
 
 /* rtm_txn.c */
 void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause,
@@ -341,8 +384,14 @@ void rtm_sys_interrupted(struct rtm_thread *t, Int sig);
 const HChar *rtm_sys_name(Int no);
 void rtm_sys_init(void);
 
+/* rtm_ride.c */
+void rtm_leave_code(struct vki_ucontext *uc);
+void rtm_keep_budget(struct rtm_thread *t);
+
 /* rtm_fault.c */
 void rtm_fault_install(void);
+Bool rtm_fault_pending(void); /* one of rtm_cur, for its own host thread */
+void rtm_fault_deliver(void); /* there */
 
 /* rtm_count.c */
 const HChar *rtm_intern(const HChar *s);

@@ -88,49 +88,10 @@ add_sat(ULong a, ULong b)
     return a > RTM_NEVER - b ? RTM_NEVER : a + b;
 }
 
-static void
-shadow_get(struct rtm_thread *t, SizeT offset, ULong *value)
-{
-    VG_(get_shadow_regs_area)(t->tid, (UChar *)value, 1, offset, sizeof *value);
-}
-
-static void
-shadow_set(struct rtm_thread *t, SizeT offset, ULong value)
-{
-    VG_(set_shadow_regs_area)(t->tid, 1, offset, sizeof value, (UChar *)&value);
-}
-
-#define CLOCK offsetof(struct rtm_shadow, clock)
-#define DEADLINE offsetof(struct rtm_shadow, deadline)
-#define ACTIVE offsetof(struct rtm_shadow, active)
-
-ULong
-rtm_clock(void)
-{
-    ULong now = 0;
-
-    if (rtm_cur) {
-        shadow_get(rtm_cur, CLOCK, &now);
-    }
-    return now;
-}
-
-void
-rtm_clock_add(ULong cycles)
-{
-    if (rtm_cur) {
-        shadow_set(rtm_cur, CLOCK, rtm_clock() + cycles);
-    }
-}
-
 void
 rtm_sched_leave_soon(void)
 {
-    const UInt zero = 0;
-
-    VG_(set_shadow_regs_area)
-    (rtm_cur->tid, 0, offsetof(VexGuestAMD64State, host_EvC_COUNTER), sizeof zero,
-     (const UChar *)&zero);
+    rtm_cur->gs->host_EvC_COUNTER = 0;
 }
 
 ULong
@@ -175,28 +136,34 @@ candidate(const struct rtm_thread *t, ULong *when)
     return False;
 }
 
-static struct rtm_thread *
-earliest(const struct rtm_thread *not_this, ULong *when)
+/* The next thread to run, when, and when the one after that would. */
+struct queue {
+    struct rtm_thread *first;
+    ULong when, second;
+};
+
+static struct queue
+survey(void)
 {
-    struct rtm_thread *best = NULL;
-    ULong best_tie = 0;
+    struct queue q = {NULL, RTM_NEVER, RTM_NEVER};
+    ULong when;
     Int i;
 
-    *when = RTM_NEVER;
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
-        ULong w, x;
-        if (t == not_this || !candidate(t, &w)) {
+        if (!candidate(t, &when)) {
             continue;
         }
-        x = tie(t, w);
-        if (!best || w < *when || (w == *when && x < best_tie)) {
-            best = t;
-            *when = w;
-            best_tie = x;
+        if (!q.first || when < q.when || (when == q.when && tie(t, when) < tie(q.first, when))) {
+            q.second = q.when;
+            q.first = t;
+            q.when = when;
+        }
+        else if (when < q.second) {
+            q.second = when;
         }
     }
-    return best;
+    return q;
 }
 
 /* How far a thread may run ahead: short transactions need fine interleaving,
@@ -237,14 +204,13 @@ rtm_help_pause(void)
     t->paused_at = now;
 }
 
+/* When t stops, the next thread to run being due at `next`. */
 static ULong
-deadline_of(struct rtm_thread *t)
+deadline_of(struct rtm_thread *t, ULong next)
 {
-    ULong next, deadline;
+    ULong deadline = add_sat(next, quantum(t));
 
-    earliest(t, &next);
-    deadline = add_sat(next, quantum(t));
-    if (rtm_first_in_queue() && t->core_since + (ULong)rtm_opt.slice < deadline) {
+    if (t->core_since + (ULong)rtm_opt.slice < deadline && rtm_first_in_queue()) {
         deadline = t->core_since + rtm_opt.slice;
     }
     if (t->tx.state == RTM_TX_LIVE && t->tx.inject_at < deadline) {
@@ -264,39 +230,53 @@ is_active(void)
     return rtm_hooks_on && (rtm_live > 0 || rtm_opt.coherence);
 }
 
-/* After anything that may change when the running thread should stop. */
+void
+rtm_sched_active(void)
+{
+    rtm_cur->shadow->active = is_active() || rtm_cur->tx.state != RTM_TX_NONE;
+}
+
+/* Under guard: others became ready, or the running thread has a new reason to stop. */
+static void
+set_deadline(void)
+{
+    if (rtm_cur) {
+        rtm_cur->shadow->deadline = deadline_of(rtm_cur, survey().when);
+    }
+}
+
 void
 rtm_sched_refresh(void)
 {
     rtm_lock_guard();
-    shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
-    shadow_set(rtm_cur, ACTIVE, is_active() || rtm_cur->tx.state != RTM_TX_NONE);
+    set_deadline();
     rtm_unlock_guard();
 }
 
 static void
-grant(struct rtm_thread *t)
+grant(struct rtm_thread *t, ULong next)
 {
     t->state = RTM_T_RUNNING;
     rtm_cur = t;
     rtm_sched.awaited = NULL;
     rtm_sched.last_grant = t->clock;
-    shadow_set(t, CLOCK, t->clock);
-    shadow_set(t, DEADLINE, deadline_of(t));
-    shadow_set(t, ACTIVE, is_active() || t->tx.state != RTM_TX_NONE);
-    shadow_set(t, offsetof(struct rtm_shadow, in_tx), t->tx.state != RTM_TX_NONE);
+    t->shadow->clock = t->clock;
+    t->shadow->deadline = deadline_of(t, next);
+    t->shadow->in_tx = t->tx.state != RTM_TX_NONE;
+    rtm_sched_active();
 }
 
 void
 rtm_pick(void)
 {
     struct rtm_thread *t;
-    ULong when;
+    struct queue q;
 
     tl_assert(!rtm_cur);
     for (;;) {
         rtm_fill_cores();
-        t = earliest(NULL, &when);
+        q = survey();
+        t = q.first;
         if (!t) {
             rtm_sched.awaited = NULL;
             return;
@@ -305,13 +285,12 @@ rtm_pick(void)
             break;
         }
         t->timed_out = True;
-        t->clock = when;
+        t->clock = q.when;
         t->wake_at = RTM_NEVER;
         rtm_make_ready(t);
     }
     if (t->state == RTM_T_READY) {
-        grant(t);
-        rtm_unpark(t);
+        grant(t, q.second);
     }
     else {
         rtm_sched.awaited = t; /* in a system call, or on its way: its move */
@@ -335,6 +314,7 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     t->tx.touch = touch;
     t->tx.cap_touch = cap;
     t->tid = tid;
+    t->shadow = &t->early;
     t->core = -1;
     t->wake_at = RTM_NEVER;
     t->state = RTM_T_NEW;
@@ -346,9 +326,7 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     }
     rtm_sched.n_threads++;
     rtm_fill_cores();
-    if (rtm_cur) {
-        shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
-    }
+    set_deadline();
     rtm_unlock_guard();
 }
 
@@ -409,9 +387,7 @@ rtm_sched_wake(struct rtm_thread *t, ULong at)
         }
         rtm_make_ready(t);
         rtm_fill_cores();
-        if (rtm_cur) {
-            shadow_set(rtm_cur, DEADLINE, deadline_of(rtm_cur));
-        }
+        set_deadline();
     }
     rtm_unlock_guard();
 }
@@ -421,6 +397,7 @@ rtm_sched_kick(ThreadId tid)
 {
     Int i;
 
+    rtm_sched.signals++;
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
         if (t->state == RTM_T_BLOCKED && (tid == 0 || t->tid == tid)) {
@@ -466,25 +443,4 @@ __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src)
 {
     rtm_sched_dying();
     __real_vgPlain_nuke_all_threads_except(me, src);
-}
-
-/* A handler is about to run: the transaction is rolled back before the core lays out the frame,
- * whose contents and place come from the registers.  Signals that are blocked or ignored never
- * come here. */
-void
-__wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top, const void *info,
-                               const void *uc, void *handler, UInt flags, const void *mask,
-                               void *restorer)
-{
-    enum { REDZONE = 128 };
-    struct rtm_thread *t = &rtm_threads[tid];
-
-    rtm_tx_settle(t);
-    if (t->tx.state == RTM_TX_LIVE) {
-        rtm_tx_abort_parked(t, 0, RTM_C_SIGNAL, NULL);
-        if (!on_altstack) {
-            top = VG_(get_SP)(tid) - REDZONE;
-        }
-    }
-    __real_vgPlain_sigframe_create(tid, on_altstack, top, info, uc, handler, flags, mask, restorer);
 }

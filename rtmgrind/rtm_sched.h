@@ -17,11 +17,17 @@ struct rtm_sched {
     struct rtm_thread *awaited; /* in a system call, or not arrived */
     Int max_thread;             /* highest slot in use */
     Int n_threads;
+    Bool queued;                /* perhaps somebody waits for a core */
     struct rtm_thread *to_wake; /* by whoever releases guard */
     ULong makespan, last_grant;
-    Bool dying; /* the process ends: everybody may run */
+    Bool dying;   /* the process ends: everybody may run */
+    UInt signals; /* changes when a thread may have been sent one */
 };
 extern struct rtm_sched rtm_sched;
+
+/* Whose host thread holds the big lock: it runs rtm_cur, which may be another thread. NULL while
+ * nobody can run. */
+extern struct rtm_thread *rtm_holder;
 
 /* The state of this folder's three files; short, never held over a wait. */
 void rtm_lock_guard(void);
@@ -29,8 +35,8 @@ void rtm_unlock_guard(void);
 void rtm_reset_guard(void); /* in a forked child */
 void rtm_sched_seed(void);
 
-/* rtm_sched.c: with nobody running, grant the lock to the next thread, or
- * leave it free until the awaited one arrives. */
+/* rtm_sched.c: with nobody running, let the next thread run, or nobody until the awaited one
+ * arrives. */
 void rtm_pick(void);
 
 /* rtm_cores.c */
@@ -42,6 +48,12 @@ void rtm_enqueue(struct rtm_thread *t);
 struct rtm_thread *rtm_first_in_queue(void);
 
 /* rtm_biglock.c */
-void rtm_unpark(struct rtm_thread *t);
+void rtm_put_down(void);              /* the running thread stops; takes guard */
+void rtm_send(void);                  /* the next one is run by its own host thread */
+void rtm_park(struct rtm_thread *me); /* until it is sent */
+void rtm_await_departure(void);       /* without guard */
+
+/* rtm_ride.c: does the thread have to go through the core, for signals? */
+Bool rtm_must_visit(const struct rtm_thread *t);
 
 #endif

@@ -33,12 +33,6 @@ const HChar *const rtm_cause_name[RTM_C_LAST] = {
 /* End of a transaction                                                */
 
 static void
-set_shadow_word(ThreadId tid, SizeT offset, ULong value)
-{
-    VG_(set_shadow_regs_area)(tid, 1, offset, sizeof value, (UChar *)&value);
-}
-
-static void
 leave_tx(struct rtm_thread *t)
 {
     struct rtm_tx *tx = &t->tx;
@@ -48,7 +42,7 @@ leave_tx(struct rtm_thread *t)
     tx->n_touch = tx->n_read = tx->n_write = 0;
     tx->nest = 0;
     tx->suspended = False;
-    set_shadow_word(t->tid, offsetof(struct rtm_shadow, in_tx), 0);
+    t->shadow->in_tx = 0;
 }
 
 static ULong
@@ -82,12 +76,12 @@ roll_back(struct rtm_thread *t, UInt status)
         void *line = (void *)rtm_line_addr(w->line);
         /* A store to a read-only page faulted and changed nothing: leave the page alone. */
         if (w->write && VG_(memcmp)(line, w->old, RTM_LINE) != 0) {
-            VG_(memcpy)(line, w->old, RTM_LINE);
+            rtm_copy(line, w->old, RTM_LINE);
         }
     }
     saved->guest_RAX = status;
     saved->guest_RIP = tx->fallback;
-    VG_(set_shadow_regs_area)(t->tid, 0, skip, sizeof *saved - skip, tx->saved + skip);
+    rtm_copy((UChar *)t->gs + skip, tx->saved + skip, sizeof *saved - skip);
 }
 
 static void
@@ -180,11 +174,6 @@ rtm_tx_forget_others(struct rtm_thread *me)
 /* ------------------------------------------------------------------ */
 /* Helpers called from translated code                                 */
 
-/* The host's stack pointer in translated code: a fault inside a transaction
- * has to go back there.  Helpers are called from it without pushing anything
- * but the return address, and keep a frame pointer. */
-#define NOTE_HOST_FRAME(t) ((t)->gen_rsp = (HWord)__builtin_frame_address(0) + 16)
-
 /* Called between blocks. Blocks are translated with hooks from the first
  * transaction on, and without again when there has been none for long; twice
  * as long each time, since translating anew takes host time. */
@@ -231,6 +220,7 @@ static void
 begin(struct rtm_thread *t, const UChar *gs, Addr pc, Addr fallback)
 {
     struct rtm_tx *tx = &t->tx;
+    const Bool lately = rtm_tx_lately(rtm_clock());
 
     rtm_clock_add(rtm_opt.cost_begin);
     tx->state = RTM_TX_LIVE;
@@ -242,14 +232,17 @@ begin(struct rtm_thread *t, const UChar *gs, Addr pc, Addr fallback)
     tx->begin_clock = rtm_clock();
     tx->gen++;
     VG_(memset)(tx->set_count, 0, rtm_opt.sets * sizeof tx->set_count[0]);
-    VG_(memcpy)(tx->saved, gs, sizeof tx->saved);
+    rtm_copy(tx->saved, gs, sizeof tx->saved);
     tx->site = rtm_site_of(pc, label_of(t));
     tx->n_labels = t->n_labels;
     rtm_live++;
-    set_shadow_word(t->tid, offsetof(struct rtm_shadow, in_tx), 1);
+    t->shadow->in_tx = 1;
     rtm_count_begin(t);
     plan_injection(tx, tx->begin_clock);
-    rtm_sched_refresh();
+    rtm_sched_active();
+    if (!lately || tx->inject || rtm_opt.timer_tick) { /* else the deadline takes it into account */
+        rtm_sched_refresh();
+    }
 }
 
 /* XBEGIN, 16.3.1 and the instruction's reference.  0: go on behind it, with
@@ -260,8 +253,6 @@ rtm_help_xbegin(HWord gs, HWord pc, HWord fallback)
     struct rtm_thread *t = rtm_cur;
     struct rtm_tx *tx = &t->tx;
 
-    NOTE_HOST_FRAME(t);
-    t->gen_rbp = gs;
     if (!rtm_hooks_on) {
         hooks_wanted = True;
         rtm_sched_leave_soon(); /* comes back here with hooks in place */
@@ -319,7 +310,7 @@ rtm_help_xend(void)
     note_length(cycles);
     rtm_live--;
     leave_tx(t);
-    rtm_sched_refresh();
+    rtm_sched_active();
     return 0;
 }
 

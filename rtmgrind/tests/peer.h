@@ -9,8 +9,9 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { PEER_THREADS = 4, PEER_ACCOUNTS = 32, PEER_MOVES = 2000 };
+enum { PEER_THREADS = 4, PEER_ACCOUNTS = 32 };
 
 struct peer_account {
     __attribute__((aligned(64))) long balance;
@@ -40,6 +41,7 @@ struct peer_thread {
     pthread_t self;
     long (*locked_section)(unsigned n);
     unsigned seed;
+    int moves;
     long wrong;
 };
 
@@ -50,22 +52,25 @@ peer_body(void *p)
     unsigned n = t->seed;
     int i;
 
-    for (i = 0; i < PEER_MOVES; i++) {
+    for (i = 0; i < t->moves; i++) {
         n = n * 1664525u + 1013904223u;
         t->wrong += t->locked_section(n >> 8) != 0;
     }
     return NULL;
 }
 
-/* The program's exit status: 0 when the invariant held. */
+/* The program's exit status: 0 when the invariant held. PEER_MOVES in the environment: how many a
+ * thread makes, 2000 unless told. */
 static inline int
 peer_run(long (*locked_section)(unsigned n))
 {
     struct peer_thread thread[PEER_THREADS];
+    const char *moves = getenv("PEER_MOVES");
     long wrong = 0, sum = 0;
     int i;
 
     for (i = 0; i < PEER_THREADS; i++) {
+        thread[i].moves = moves ? atoi(moves) : 2000;
         thread[i].locked_section = locked_section;
         thread[i].seed = (unsigned)i + 1;
         thread[i].wrong = 0;

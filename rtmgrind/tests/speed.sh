@@ -44,10 +44,12 @@ echo
 echo "| program | none | rtmgrind | helgrind | rtmgrind : none | rtmgrind : helgrind |"
 echo "|---|---|---|---|---|---|"
 [ ! -x "$python" ] || row "CPython start-up, no transactions" "$python" -c pass
-row "4 threads, locks, no transactions" "$program" plain 4 50000
-row "1 thread, 200000 transactions of 10 instructions" "$program" private 1 200000
-row "4 threads, 4 x 50000 of these, each its own line" "$program" private 4 50000
-row "4 threads, 4 x 5000 of these, all one line" "$program" counter 4 5000
+row "a program that does nothing" "$program" plain 1 1
+row "4 threads, locks, no transactions" "$program" plain 4 2000000
+row "1 thread, 2000000 transactions of 10 instructions" "$program" private 1 2000000
+row "4 threads, 4 x 1000000 of these, each its own line" "$program" private 4 1000000
+row "4 threads, 4 x 50000 of these, all one line" "$program" counter 4 50000
+export PEER_MOVES=100000
 for peer in tbb libitm ck; do
     [ ! -x "out/tests/rtmgrind/peer_$peer" ] ||
         row "4 threads, bank on $peer's transactions" "out/tests/rtmgrind/peer_$peer"
