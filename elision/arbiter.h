@@ -5,17 +5,21 @@
  * the others. So for each site that has trouble, all threads together try one way for a while, then
  * the other, and keep the one by which more sections were done, judged by the counts of all.
  *
- *     SPECULATING --due, enough aborts--> TRY_LOCK ---> LOCKED, or back: the better rate
- *     LOCKED      --due-----------------> TRY_SPECULATION ---> SPECULATING, or back
+ *     SPECULATING --aborts enough--> TRY_LOCK ---> LOCKED, or back: the better rate
+ *     LOCKED      --rest is over---> TRY_SPECULATION ---> SPECULATING, or back
  *
- * A choice that is confirmed lasts twice as long as before, up to a limit; so trials of the worse
- * way cost little, and a change of phase in the program is noticed all the same.
+ * Every phase first rests, so that all threads follow, then counts. A trial ends as soon as its
+ * count says clearly which way is better, and costs no more than one part in RESTS of what follows
+ * it; a choice that is confirmed lasts twice as long as before, up to a limit. So trials of the
+ * worse way cost little, and a change of phase in the program is noticed all the same.
  */
 #ifndef ELISION_ARBITER_H
 #define ELISION_ARBITER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "elision/elision.h"
 
 enum elision_arbiter_phase {
     ELISION_ARBITER_SPECULATING = 0,
@@ -24,29 +28,44 @@ enum elision_arbiter_phase {
     ELISION_ARBITER_TRY_SPECULATION = 3,
 };
 
+/* Sums over all threads, of one site. */
+struct elision_arbiter_sums {
+    uint64_t sections;
+    uint64_t aborts;
+    uint32_t threads; /* that ever ran a section of the site */
+};
+
+/* What was done by one way, when last counted. */
+struct elision_arbiter_count {
+    uint64_t rate;     /* sections in 2^20 cycles */
+    uint64_t sections; /* behind that rate */
+};
+
 /* All zeros is a site never judged. */
 struct elision_arbiter {
     enum elision_arbiter_phase phase;
-    bool warm;         /* threads have had time to follow the phase: the count is on */
-    uint32_t doubling; /* how often the choice was confirmed */
-    uint64_t due;      /* cycles; the next step */
-    uint64_t began;    /* cycles; of the count */
-    uint64_t sections; /* at began */
-    uint64_t aborts;   /* at began */
-    uint64_t rate[2];  /* sections in 2^20 cycles: speculating, locked */
+    bool counting;                         /* the rest is over */
+    uint32_t doubling;                     /* how often the choice was confirmed */
+    uint64_t due;                          /* cycles; the next step */
+    uint64_t trial;                        /* cycles; when the trial under way began */
+    uint64_t piece;                        /* the rate of the piece before, in a trial */
+    uint64_t began;                        /* cycles; of the count */
+    struct elision_arbiter_sums sums;      /* at began */
+    struct elision_arbiter_count count[2]; /* speculating, locked */
 };
 
-/* One step; pure. Call it when now >= due. sections and aborts are sums over all threads so far.
+/* One step; pure. Call it when now >= due.
  * ret:   true if sections should take the lock from now on */
-bool elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now, uint64_t sections,
-                           uint64_t aborts);
+bool elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now,
+                           const struct elision_arbiter_sums *sums);
 
-/* The site's arbiter is asked what to do, and moved on if it is time and no other thread does so.
- * ret:   true if sections of the site should take the lock
+/* The site's arbiter is moved on if it is time and no other thread does so; its answer is in the
+ * site's off word.
+ * ret:   true if it has changed its mind just now
  * tx:    outside only */
-bool elision_arbiter_prefers_lock_(uint32_t index, uint64_t now);
+bool elision_arbiter_ask_(elision_site_t *site, uint64_t now);
 
-/* ret:   what it prefers, without moving it on */
-bool elision_arbiter_locked_(uint32_t index);
+/* In a forked child: no other thread is at any arbiter. */
+void elision_arbiter_forked_(void);
 
 #endif

@@ -75,6 +75,7 @@ elision_section_length(elision_site_t *site)
 {
     struct elision_thread *self = elision_self_;
 
+    elision_site_cut_(site);
     if (self->id == 0) {
         return elision_params_.length;
     }
@@ -104,6 +105,7 @@ cut(struct elision_thread *self, elision_lock_t *lock, elision_site_t *site)
     struct elision_site_state *state = elision_state_of_(self, site);
 
     elision_leave(lock);
+    elision_site_cut_(site);
     elision_count_(&state->count.cuts, 1);
     return elision_enter(lock, site);
 }

@@ -74,6 +74,7 @@ struct elision_section {
     struct elision_fallback *lock;   /* NULL until it is entered */
     struct elision_fallback *wanted; /* the lock that is being entered */
     struct elision_site_state *state;
+    const elision_site_t *site; /* while it is being entered */
     enum elision_path path;
     bool was_inside; /* sections[0]: a handler's, come between two steps of a fast enter */
     bool joined;     /* part of an outer section's transaction */
@@ -95,15 +96,19 @@ struct elision_thread {
     uint32_t id;                         /* in lock words; 0: the record of nobody */
     uint32_t sample;                     /* locked sections until the next timed one */
     struct elision_fallback *wants_lock; /* the next enter of this lock takes it */
-    struct elision_thread *next;         /* in the list of all; constant after insertion */
-    _Atomic uint64_t parks, handovers;   /* of waits by this thread */
-    bool alive;                          /* under the registry's mutex */
     bool transacting;                    /* a slow-path section's transaction is open */
     struct elision_section sections[ELISION_DEPTH_MAX];
+    /* On a line of its own, since all above is written in transactions, and reading that would abort
+     * them: what other threads look at. */
+    struct elision_thread *next ELISION_ALIGNED; /* in the list of all; constant once in it */
+    _Atomic uint64_t parks, handovers;           /* of waits by this thread */
+    bool alive;                                  /* under the registry's mutex */
     /* ELISION_SITES_MAX + 1 of them, none in elision_nobody_; index 0 is shared by all sites that
      * got no id of their own. */
     struct elision_site_state states[];
 };
+
+_Static_assert(offsetof(struct elision_thread, next) % 64 == 0, "and states on further lines");
 
 /* The calling thread's record; elision_nobody_ until it first enters a section. Initial-exec: no
  * function call inside a transaction. */
@@ -138,7 +143,7 @@ void elision_site_register_(elision_site_t *site);
 /* ret:   sites given an id so far; site i (1..n) by elision_site_at_, which may be NULL for a
  *        moment */
 uint32_t elision_site_count_(void);
-const elision_site_t *elision_site_at_(uint32_t index);
+elision_site_t *elision_site_at_(uint32_t index);
 
 /* A site's id_ is the distance in bytes of its state from the first one, so that finding the state
  * costs one addition; index of it: */
@@ -154,11 +159,32 @@ elision_state_of_(struct elision_thread *self, const elision_site_t *site)
     return (struct elision_site_state *)((char *)self->states + id);
 }
 
+/* Why sections of a site may not speculate: bits of its off word, which the fast path reads before
+ * all else. Written by atomic or and and; only when they change, and never in a transaction. */
+#define ELISION_OFF_PROCESS 1u /* none in this process may */
+#define ELISION_OFF_ARBITER 2u /* all threads are better off with the lock; see arbiter.h */
+
+static inline uint64_t
+elision_site_off_(const elision_site_t *site)
+{
+    return __atomic_load_n(&site->off_, __ATOMIC_RELAXED);
+}
+
+/* ret: true if that changes it */
+bool elision_site_set_off_(elision_site_t *site, uint64_t bit, bool off);
+
+/* Tell all sites that have an id what elision_off_ is now. */
+void elision_sites_update_(void);
+
+/* The length of the site's sections is asked for, or they are cut: then they are no fixed work, and
+ * doing more of them in the same time says nothing. tx: safe, writes once */
+void elision_site_cut_(elision_site_t *site);
+bool elision_site_is_cut_(const elision_site_t *site);
+
 /* --- Process-wide, set at load -----------------------------------------------------------------*/
 
-/* The one question of the fast path: 0 if sections may speculate now, else 1. Alone on its line,
- * rarely written. A number, so that one test answers this and whether the thread is
- * outside. Accessed by relaxed atomics. */
+/* 0 if sections may speculate now, else 1. Alone on its line, rarely written; every site's off word
+ * has a copy. Accessed by atomics. */
 extern uint32_t elision_off_;
 
 static inline bool

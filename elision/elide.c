@@ -127,7 +127,7 @@ prepare(struct elision_thread *self, struct elision_section *section,
 {
     struct elision_fallback *lock = section->wanted;
     uint64_t before = 0;
-    struct elision_fallback_wait wait = {0, false};
+    struct elision_fallback_wait wait = {.parks = 0};
 
     for (uint32_t i = 0; i < decision->pauses; i++) {
         elision_park_pause_();
@@ -168,6 +168,9 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
         elision_count_(&state->count.giveups, 1);
         ELISION_TRACE_GIVEUP(name_of(self, state), state->policy.skip);
     }
+    if (unlikely_(elision_site_off_(section->site) != 0)) {
+        decision.action = ELISION_ACTION_LOCK;
+    }
     return decision;
 }
 
@@ -200,10 +203,11 @@ pursue(struct elision_thread *self, struct elision_section *section,
 
 /* The fast path's transaction came back with status. */
 static __attribute__((noinline)) enum elision_path
-fast_aborted(struct elision_thread *self, struct elision_fallback *lock,
-             struct elision_site_state *state, uint32_t status, enum how how)
+fast_aborted(struct elision_thread *self, struct elision_fallback *lock, const elision_site_t *site,
+             uint32_t status, enum how how)
 {
-    struct elision_section *section = elision_section_new_(self, lock, state);
+    struct elision_site_state *state = elision_state_of_(self, site);
+    struct elision_section *section = elision_section_new_(self, lock, state, site);
 
     elision_settle_(state, true, 0);
     /* It was not timed; half of what this site's transactions take is the guess. */
@@ -234,7 +238,7 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
         return true;
     }
     subscribe_tx(lock);
-    struct elision_section *section = elision_section_new_(self, lock, state);
+    struct elision_section *section = elision_section_new_(self, lock, state, NULL);
     section->joined = true;
     section->lock = lock;
     section->path = ELISION_SPECULATIVE;
@@ -242,24 +246,44 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
     return true;
 }
 
-/* Sections that then pass on the lock without asking again. */
-#define LOCKED_RUN 64u
+/* Let the site's arbiter look whether it is time for something new; count it if it is. */
+static void
+consult(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
+        uint64_t now)
+{
+    if (!elision_arbiter_ask_(site, now)) {
+        return;
+    }
+    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+        elision_count_(&state->count.giveups, 1);
+        ELISION_TRACE_GIVEUP(site->name_, 0);
+        return;
+    }
+    elision_count_(&state->count.reprobes, 1);
+    ELISION_TRACE_REPROBE(site->name_);
+    elision_fallback_send_away_(lock);
+}
 
-/* The policy's answer to an enter, unless all threads are better off with the lock. Sites made at
- * run time are not compared: a trial for one of many aborts the sections of all the others. */
+/* The policy's answer to an enter, unless all threads are better off with the lock. */
 static struct elision_policy_decision
-decide(struct elision_thread *self, struct elision_site_state *state, const elision_site_t *site,
+decide(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
        struct elision_policy_attempt *attempt)
 {
     struct elision_policy_decision decision =
         elision_policy_enter_(&elision_params_, &state->policy, attempt);
 
-    if (elision_params_.arbiter && __atomic_load_n(&site->key_, __ATOMIC_RELAXED) == 0 &&
-        decision.action == ELISION_ACTION_SPECULATE &&
-        elision_arbiter_prefers_lock_((uint32_t)(state - self->states), elision_cycles_())) {
-        decision.action = ELISION_ACTION_LOCK;
-        decision.skipped = true;
-        state->policy.skip = LOCKED_RUN;
+    if (elision_params_.arbiter && !elision_site_is_cut_(site)) {
+        consult(lock, state, site, elision_cycles_());
+        if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+            decision = elision_policy_overrule_(&state->policy);
+        }
+    }
+    if (decision.skipped) {
+        elision_count_(&state->count.skips, 1);
+    }
+    if (decision.reprobe) {
+        elision_count_(&state->count.reprobes, 1);
+        ELISION_TRACE_REPROBE(site->name_);
     }
     return decision;
 }
@@ -280,7 +304,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     if (self->inside != 0 && enter_nested(self, lock, state, how, &path)) {
         return path;
     }
-    struct elision_section *section = elision_section_new_(self, lock, state);
+    struct elision_section *section = elision_section_new_(self, lock, state, site);
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
     elision_settle_(state, false, 0);
     self->sample = ELISION_SAMPLE;
@@ -291,14 +315,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
             state->policy.random =
                 (elision_params_.seed + self->id * 0x9e3779b9u + index * 0x85ebca6bu) | 1u;
         }
-        decision = decide(self, state, site, &section->attempt);
-        if (decision.skipped) {
-            elision_count_(&state->count.skips, 1);
-        }
-        if (decision.reprobe) {
-            elision_count_(&state->count.reprobes, 1);
-            ELISION_TRACE_REPROBE(name_of(self, state));
-        }
+        decision = decide(lock, state, site, &section->attempt);
     }
     self->wants_lock = NULL;
     return pursue(self, section, decision, how);
@@ -319,24 +336,27 @@ set_holding(struct elision_thread *self, struct elision_fallback *lock,
 /* The lock is busy, and this section has nothing to decide: as little as possible between acquiring
  * it and the section, since all others wait meanwhile. */
 static __attribute__((noinline)) enum elision_path
-hold_when_free(struct elision_thread *self, struct elision_fallback *lock,
-               struct elision_site_state *state)
+hold_when_free(struct elision_fallback *lock, elision_site_t *site)
 {
+    struct elision_thread *self = elision_self_;
+    struct elision_site_state *state = elision_state_of_(self, site);
     uint64_t before = elision_cycles_();
-    struct elision_fallback_wait wait = elision_fallback_acquire_slow_(lock, self->id);
+    struct elision_fallback_wait wait = {.sent = true};
 
+    /* While others run on the lock, waiting threads have the time to look. */
+    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+        consult(lock, state, site, before);
+    }
+    if (elision_site_off_(site) != 0 || state->policy.skip > 0) {
+        wait = elision_fallback_acquire_slow_(lock, self->id, true);
+    }
+    if (wait.sent) {
+        waited(self, state, elision_cycles_() - before, wait);
+        return enter_slow(lock, site, HOW_ENTER);
+    }
     set_holding(self, lock, state);
     waited(self, state, elision_cycles_() - before, wait);
     return ELISION_LOCKED;
-}
-
-/* On its own, so that the way of the free lock stays short. */
-static __attribute__((noinline)) enum elision_path
-plain_when_free(struct elision_fallback *lock, const elision_site_t *site)
-{
-    struct elision_thread *self = elision_self_;
-
-    return hold_when_free(self, lock, elision_state_of_(self, site));
 }
 
 /* An enter on the lock, when nothing may speculate. */
@@ -348,7 +368,7 @@ enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_
         return enter_slow(lock, site, how);
     }
     if (unlikely_(!elision_fallback_try_(lock, self->id))) {
-        return how == HOW_ENTER ? plain_when_free(lock, site) : enter_slow(lock, site, how);
+        return how == HOW_ENTER ? hold_when_free(lock, site) : enter_slow(lock, site, how);
     }
     set_holding(self, lock, elision_state_of_(self, site));
     return ELISION_LOCKED;
@@ -356,12 +376,12 @@ enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_
 
 /* Given up for a while: as cheap as the plain lock. */
 static inline __attribute__((always_inline)) enum elision_path
-skip_section(struct elision_thread *self, struct elision_fallback *lock,
+skip_section(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
              struct elision_site_state *state)
 {
     elision_count_(&state->count.skips, 1);
     if (unlikely_(!elision_fallback_try_(lock, self->id))) {
-        return hold_when_free(self, lock, state);
+        return hold_when_free(lock, site);
     }
     set_holding(self, lock, state);
     return ELISION_LOCKED;
@@ -375,14 +395,14 @@ enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
     struct elision_fallback *lock = (struct elision_fallback *)public_lock;
     struct elision_thread *self = elision_self_;
 
-    if (unlikely_((self->inside | __atomic_load_n(&elision_off_, __ATOMIC_RELAXED)) != 0)) {
+    if (unlikely_((self->inside | elision_site_off_(site)) != 0)) {
         return enter_plain(self, lock, site, how);
     }
     struct elision_site_state *state = elision_state_of_(self, site);
     uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
     if (unlikely_(__builtin_sub_overflow(credit, 1u, &credit))) {
         return how == HOW_ENTER && elision_policy_skips_(&state->policy)
-                   ? skip_section(self, lock, state)
+                   ? skip_section(self, lock, site, state)
                    : enter_slow(lock, site, how);
     }
     if (unlikely_(word_of(lock) != 0)) {
@@ -391,7 +411,7 @@ enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
     atomic_store_explicit(&state->credit, credit, memory_order_relaxed);
     uint32_t status = elision_tx_begin_();
     if (unlikely_(status != ELISION_TX_STARTED)) {
-        return fast_aborted(self, lock, state, status, how);
+        return fast_aborted(self, lock, site, status, how);
     }
     subscribe_tx(lock);
     self->inside = (uintptr_t)lock;

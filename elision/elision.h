@@ -84,7 +84,7 @@ struct elision_site {
     uint32_t id_;
     uint32_t flags_;
     uint64_t key_;
-    uint64_t private_;
+    uint64_t off_;
 };
 typedef struct elision_site elision_site_t;
 #define ELISION_SITE_INIT(name) \

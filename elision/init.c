@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "elision/arbiter.h"
 #include "elision/report.h"
 #include "elision/tx.h"
 #include "probes/cpu.h"
@@ -253,6 +254,7 @@ elision_atfork_child(void)
     process = now;
     elision_fallback_forked_();
     elision_park_init_();
+    elision_arbiter_forked_();
     atomic_store_explicit(&elision_concurrency_, 0, memory_order_relaxed);
     elision_thread_child_forked_();
 }

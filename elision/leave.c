@@ -40,8 +40,10 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     elision_count_max_(&state->count.max_speculating, cycles);
     state->typical = cycles != 0 ? cycles : state->typical;
     elision_settle_(state, left.on_credit, 0);
-    elision_set_credit_(
-        state, elision_policy_commit_(&elision_params_, &state->policy, &left.attempt, cycles), 1);
+    uint32_t grant =
+        elision_policy_commit_(&elision_params_, &state->policy, &left.attempt, cycles);
+    /* Sites that share a state have no off word to be stopped by: they ask each time. */
+    elision_set_credit_(state, state != self->states ? grant : 0, 1);
     elision_section_release_aux_(&left);
 }
 

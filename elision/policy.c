@@ -100,6 +100,16 @@ elision_policy_enter_(const struct elision_policy_params *params,
     return decision;
 }
 
+struct elision_policy_decision
+elision_policy_overrule_(struct elision_policy_state *state)
+{
+    state->ready = 0; /* set up anew; what is not set there stays */
+    state->skip = 0;
+    state->window_commits = 0;
+    state->window_failed = 0;
+    return (struct elision_policy_decision){.action = ELISION_ACTION_LOCK, .skipped = true};
+}
+
 /* What the preset's table says about one more try. */
 static bool
 table_allows(const struct policy_event *event)

@@ -126,6 +126,11 @@ elision_policy_skips_(struct elision_policy_state *state)
     return true;
 }
 
+/* All threads are better off with the lock (arbiter.h): what this one has learnt about giving up is
+ * no longer true when they speculate again.
+ * ret:   the lock, as if skipped */
+struct elision_policy_decision elision_policy_overrule_(struct elision_policy_state *state);
+
 /* A transaction aborted with status after cycles. */
 struct elision_policy_decision elision_policy_abort_(const struct elision_policy_params *params,
                                                      struct elision_policy_state *state,

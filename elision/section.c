@@ -6,7 +6,7 @@
 
 struct elision_section *
 elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
-                     struct elision_site_state *state)
+                     struct elision_site_state *state, const elision_site_t *site)
 {
     struct elision_section *section = &self->sections[self->depth];
 
@@ -19,6 +19,7 @@ elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
     atomic_signal_fence(memory_order_seq_cst);
     section->wanted = lock;
     section->state = state;
+    section->site = site;
     section->joined = false;
     section->on_credit = false;
     section->aux = NULL;

@@ -9,11 +9,25 @@
 #define PROBES 8
 
 /* site->id_: 0 not asked yet, or none left. */
-#define ID_REFUSED 1u /* in flags_: do not ask again */
+/* In flags_. */
+#define ID_REFUSED 1u /* do not ask again */
+#define IS_CUT 2u     /* its sections are no fixed work */
 
 static _Atomic uint32_t ids;
-static _Atomic(const elision_site_t *) sites[ELISION_SITES_MAX + 1];
+static _Atomic(elision_site_t *) sites[ELISION_SITES_MAX + 1];
 static elision_site_t dynamic[DYNAMIC_MAX];
+
+/* As elision_off_ is now, even if another thread does the same with an older one. */
+static void
+update_off(elision_site_t *site)
+{
+    bool off;
+
+    do {
+        off = __atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST) != 0;
+        (void)elision_site_set_off_(site, ELISION_OFF_PROCESS, off);
+    } while (off != (__atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST) != 0));
+}
 
 void
 elision_site_register_(elision_site_t *site)
@@ -24,7 +38,7 @@ elision_site_register_(elision_site_t *site)
     uint32_t given = atomic_load_explicit(&ids, memory_order_relaxed);
     do {
         if (given >= ELISION_SITES_MAX) {
-            __atomic_store_n(&site->flags_, ID_REFUSED, __ATOMIC_RELAXED);
+            __atomic_fetch_or(&site->flags_, ID_REFUSED, __ATOMIC_RELAXED);
             return;
         }
     } while (!atomic_compare_exchange_weak_explicit(&ids, &given, given + 1, memory_order_relaxed,
@@ -34,9 +48,53 @@ elision_site_register_(elision_site_t *site)
     /* Two threads may both come here for one site: the loser's id stays unused. */
     if (__atomic_compare_exchange_n(&site->id_, &none, ELISION_ID_OF(mine), false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED)) {
-        /* [E.SR] pairs with elision_site_at_: the site's name is seen. */
-        atomic_store_explicit(&sites[mine], site, memory_order_release);
+        /* [E.SR] pairs with elision_site_at_: the site's name is seen. [E.SO] And with
+         * elision_sites_update_: either that sees the site or this sees elision_off_ changed. */
+        atomic_store_explicit(&sites[mine], site, memory_order_seq_cst);
+        update_off(site);
     }
+}
+
+bool
+elision_site_set_off_(elision_site_t *site, uint64_t bit, bool off)
+{
+    if (((elision_site_off_(site) & bit) != 0) == off) {
+        return false;
+    }
+    if (off) {
+        __atomic_fetch_or(&site->off_, bit, __ATOMIC_RELAXED);
+    }
+    else {
+        __atomic_fetch_and(&site->off_, ~bit, __ATOMIC_RELAXED);
+    }
+    return true;
+}
+
+void
+elision_sites_update_(void)
+{
+    uint32_t count = elision_site_count_();
+
+    for (uint32_t index = 1; index <= count && index <= ELISION_SITES_MAX; index++) {
+        elision_site_t *site = atomic_load_explicit(&sites[index], memory_order_seq_cst);
+        if (site != NULL) {
+            update_off(site);
+        }
+    }
+}
+
+void
+elision_site_cut_(elision_site_t *site)
+{
+    if (!elision_site_is_cut_(site)) {
+        __atomic_fetch_or(&site->flags_, IS_CUT, __ATOMIC_RELAXED);
+    }
+}
+
+bool
+elision_site_is_cut_(const elision_site_t *site)
+{
+    return (__atomic_load_n(&site->flags_, __ATOMIC_RELAXED) & IS_CUT) != 0;
 }
 
 uint32_t
@@ -45,7 +103,7 @@ elision_site_count_(void)
     return atomic_load_explicit(&ids, memory_order_relaxed);
 }
 
-const elision_site_t *
+elision_site_t *
 elision_site_at_(uint32_t index)
 {
     return atomic_load_explicit(&sites[index], memory_order_acquire); /* [E.SR] */

@@ -37,7 +37,8 @@ elision_thread_update_(void)
                      atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
     /* Only a change is written: the line is in every transaction's read set. */
     if (speculate != elision_may_speculate_()) {
-        __atomic_store_n(&elision_off_, !speculate, __ATOMIC_RELAXED);
+        __atomic_store_n(&elision_off_, !speculate, __ATOMIC_SEQ_CST); /* [E.SO] */
+        elision_sites_update_();
     }
 }
 

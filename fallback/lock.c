@@ -13,6 +13,7 @@ enum waiter_state {
     WAITER_WAITING = 0, /* in the queue; may sleep */
     WAITER_WOKEN = 1,   /* a locker: still in the queue, may try; a watcher: out of it */
     WAITER_HANDED = 2,  /* a locker: out of the queue and holds the lock */
+    WAITER_SENT = 3,    /* a locker: out of the queue without the lock, to decide anew */
 };
 
 /* Lives on the waiter's stack while in the queue; all but state under queue_lock. */
@@ -20,6 +21,7 @@ struct elision_fallback_waiter_ {
     struct elision_fallback_waiter_ *next;
     _Atomic uint32_t state; /* enum waiter_state; written under queue_lock, read by its owner */
     uint32_t id;            /* of a locker; 0: a watcher */
+    bool may_be_sent;       /* constant */
 };
 
 /* A pause takes 40 to 140 cycles. Emulated, 2 to 16 threads on short sections: 14 to 62 differ by a
@@ -211,6 +213,41 @@ elision_fallback_release_slow_(struct elision_fallback *lock, bool released)
     }
 }
 
+void
+elision_fallback_send_away_(struct elision_fallback *lock)
+{
+    _Atomic uint32_t *sleepers[WAKES_MAX];
+    unsigned told, sleeping;
+    bool others;
+
+    do {
+        told = sleeping = 0;
+        queue_enter(lock);
+        for (struct elision_fallback_waiter_ *at = lock->head, *next; at != NULL; at = next) {
+            next = at->next;
+            if (!at->may_be_sent || told == WAKES_MAX) {
+                continue;
+            }
+            queue_remove(lock, at);
+            _Atomic uint32_t *sleeper = tell(at, WAITER_SENT);
+            told++;
+            if (sleeper != NULL) {
+                sleepers[sleeping++] = sleeper;
+            }
+        }
+        others = lock->head != NULL;
+        queue_leave(lock);
+        for (unsigned i = 0; i < sleeping; i++) {
+            ELISION_STEP("send away: wake");
+            elision_park_wake_(sleepers[i]);
+        }
+    } while (told == WAKES_MAX);
+    if (others) {
+        /* [F.N]: a holder's release may have told one that is gone now. */
+        elision_fallback_release_slow_(lock, true);
+    }
+}
+
 /* --- Waiting -----------------------------------------------------------------------------------*/
 
 /* What a waiter knows about itself between two looks at the queue. */
@@ -296,7 +333,7 @@ spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter, uin
 }
 
 /* A locker that has just failed to take the word looks at what it was told.
- * ret:   true if it was handed the lock */
+ * ret:   true if it is out of the queue */
 static bool
 look(struct elision_fallback *lock, struct waiting *self)
 {
@@ -313,7 +350,7 @@ look(struct elision_fallback *lock, struct waiting *self)
         atomic_store_explicit(&lock->attention, 1, memory_order_relaxed);
     }
     queue_leave(lock);
-    if (state == WAITER_HANDED) {
+    if (state == WAITER_HANDED || state == WAITER_SENT) {
         return true;
     }
     if (lost) {
@@ -332,9 +369,9 @@ look(struct elision_fallback *lock, struct waiting *self)
 }
 
 struct elision_fallback_wait
-elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
+elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id, bool may_be_sent)
 {
-    struct waiting self = {.waiter = {.id = id}};
+    struct waiting self = {.waiter = {.id = id, .may_be_sent = may_be_sent}};
 
     /* Behind one who sleeps, so that not all spin. */
     if (atomic_load_explicit(&lock->attention, memory_order_relaxed) == 0 &&
@@ -350,10 +387,12 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id)
             queue_leave(lock);
             return self.wait;
         }
-        if (look(lock, &self)
-            /* [F.TA] pairs with [F.TR]. */
-            || atomic_load_explicit(&self.waiter.state, memory_order_acquire) == WAITER_HANDED) {
-            self.wait.handed = true;
+        /* [F.TA] pairs with [F.TR]. */
+        if (look(lock, &self) ||
+            atomic_load_explicit(&self.waiter.state, memory_order_acquire) >= WAITER_HANDED) {
+            uint32_t state = atomic_load_explicit(&self.waiter.state, memory_order_acquire);
+            self.wait.handed = state == WAITER_HANDED;
+            self.wait.sent = state == WAITER_SENT;
             return self.wait;
         }
     }

@@ -76,11 +76,12 @@ extern uint32_t elision_fallback_spins_;
 struct elision_fallback_wait {
     uint32_t parks; /* times it slept */
     bool handed;    /* the lock was handed over */
+    bool sent;      /* not acquired: sent away */
 };
 
 /* Slow halves; contracts with the inline functions below. */
 struct elision_fallback_wait elision_fallback_acquire_slow_(struct elision_fallback *lock,
-                                                            uint32_t id);
+                                                            uint32_t id, bool may_be_sent);
 void elision_fallback_release_slow_(struct elision_fallback *lock, bool released);
 
 /* ret:   true if the word was free and is now id's
@@ -101,10 +102,15 @@ static inline struct elision_fallback_wait
 elision_fallback_acquire_(struct elision_fallback *lock, uint32_t id)
 {
     if (__builtin_expect(elision_fallback_try_(lock, id), 1)) {
-        return (struct elision_fallback_wait){0, false};
+        return (struct elision_fallback_wait){.parks = 0};
     }
-    return elision_fallback_acquire_slow_(lock, id);
+    return elision_fallback_acquire_slow_(lock, id, false);
 }
+
+/* Send all waiting lockers away that allowed it: they come back from acquiring without the lock.
+ * For when they had better do something else now, all at once and not one after the other.
+ * tx:    outside only */
+void elision_fallback_send_away_(struct elision_fallback *lock);
 
 /* Release. The calling thread holds the lock.
  * order: release [F.R], pairs with [F.A] and with the subscription in elision/elide.c [E.S].

@@ -6,70 +6,166 @@
 
 #include "tests/unit/tap.h"
 
-/* Run an arbiter against a machine on which the two ways do so many sections in 1000 cycles.
- * ret:   percent of the time it chose the lock */
+/* A machine: sections in 1000 cycles by either way, and aborts then. */
+struct machine {
+    uint64_t rate[2];
+    uint64_t aborts;
+};
+
+/* An arbiter at work. */
+struct run {
+    struct elision_arbiter arbiter;
+    struct elision_arbiter_sums sums;
+    uint64_t now;
+    uint64_t lock_time; /* cycles on the lock */
+    bool lock;
+};
+
+static void
+run_on(struct run *run, const struct machine *machine, uint64_t cycles)
+{
+    run->sums.threads = run->sums.threads != 0 ? run->sums.threads : 4;
+    for (uint64_t end = run->now + cycles; run->now < end; run->now += 1000) {
+        if (run->now >= run->arbiter.due) {
+            run->lock = elision_arbiter_step_(&run->arbiter, run->now, &run->sums);
+        }
+        run->sums.sections += machine->rate[run->lock];
+        run->sums.aborts += run->lock ? 0 : machine->aborts;
+        run->lock_time += run->lock ? 1000 : 0;
+    }
+}
+
+/* ret: percent of the time on the lock */
 static unsigned
-arbitrate(uint64_t speculating, uint64_t locked, unsigned aborts_per_mille, uint64_t cycles)
+share_locked(struct machine machine, uint64_t cycles)
 {
-    struct elision_arbiter arbiter = {0};
-    uint64_t sections = 0, aborts = 0, lock_time = 0;
-    bool lock = false;
+    struct run run = {.now = 1000};
 
-    for (uint64_t now = 1000; now < cycles; now += 1000) {
-        if (now >= arbiter.due) {
-            lock = elision_arbiter_step_(&arbiter, now, sections, aborts);
-        }
-        sections += lock ? locked : speculating;
-        aborts += lock ? 0 : speculating * aborts_per_mille / 1000;
-        lock_time += lock;
-    }
-    return (unsigned)(lock_time * 100 * 1000 / cycles);
+    run_on(&run, &machine, cycles);
+    return (unsigned)(run.lock_time * 100 / cycles);
+}
+
+#define SHORT 2000000
+#define LONG 500000000
+
+static void
+finds_the_better_way(void **unused)
+{
+    (void)unused;
+    assert_true(share_locked((struct machine){{100, 300}, 50}, LONG) >= 98);
+    assert_true(share_locked((struct machine){{300, 100}, 150}, LONG) <= 2);
+    /* A tie is speculated. */
+    assert_true(share_locked((struct machine){{100, 102}, 50}, LONG) <= 5);
+    /* Nothing is ever done by speculating. */
+    assert_true(share_locked((struct machine){{0, 3}, 2}, LONG) >= 90);
 }
 
 static void
-arbiter_finds_the_better_way(void **unused)
+soon(void **unused)
 {
-    const uint64_t long_run = 500000000;
-
     (void)unused;
-    assert_true(arbitrate(100, 300, 500, long_run) >= 95);
-    assert_true(arbitrate(300, 100, 500, long_run) <= 5);
-    /* A tie is speculated, and so is what hardly aborts, untried. */
-    assert_true(arbitrate(100, 102, 500, long_run) <= 5);
-    assert_int_equal(arbitrate(100, 1000, 10, long_run), 0);
+    assert_true(share_locked((struct machine){{30, 140}, 15}, SHORT) >= 90);
+    assert_true(share_locked((struct machine){{140, 30}, 70}, SHORT) <= 5);
 }
 
 static void
-arbiter_notices_a_change(void **unused)
+what_hardly_aborts_is_not_tried(void **unused)
 {
-    struct elision_arbiter arbiter = {0};
-    uint64_t sections = 0, aborts = 0, now = 1000;
-    bool lock = false;
+    (void)unused;
+    assert_int_equal(share_locked((struct machine){{100, 1000}, 1}, LONG), 0);
+}
+
+static void
+notices_a_change(void **unused)
+{
+    const struct machine for_lock = {{100, 300}, 50}, for_speculation = {{400, 100}, 4};
 
     (void)unused;
-    for (; now < 400000000; now += 1000) {
-        if (now >= arbiter.due) {
-            lock = elision_arbiter_step_(&arbiter, now, sections, aborts);
-        }
-        sections += lock ? 300 : 100;
-        aborts += lock ? 0 : 50;
+    for (int far = 0; far < 2; far++) {
+        struct run run = {.now = 1000};
+        run_on(&run, &for_lock, far ? LONG : SHORT);
+        assert_true(run.lock);
+        /* The rest is in proportion to how long the choice has been confirmed, and bounded. */
+        run_on(&run, &for_speculation, far ? LONG / 5 : 3 * SHORT);
+        assert_false(run.lock);
+        run_on(&run, &for_lock, far ? LONG : SHORT);
+        assert_true(run.lock);
     }
-    assert_int_equal(arbiter.phase, ELISION_ARBITER_LOCKED);
-    for (uint64_t end = now + 300000000; now < end; now += 1000) {
-        if (now >= arbiter.due) {
-            lock = elision_arbiter_step_(&arbiter, now, sections, aborts);
-        }
-        sections += lock ? 100 : 400;
+}
+
+static void
+counts_while_threads_come_are_void(void **unused)
+{
+    struct run run = {.now = 1000};
+    const struct machine machine = {{10, 300}, 9};
+
+    (void)unused;
+    for (uint32_t threads = 1; threads <= 64; threads++) {
+        run.sums.threads = threads;
+        run_on(&run, &machine, 15000);
+        assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
     }
-    assert_int_equal(arbiter.phase, ELISION_ARBITER_SPECULATING);
+    run_on(&run, &machine, SHORT);
+    assert_true(run.lock);
+}
+
+/* As long as a trial gets better it is not over: threads are being woken. */
+static void
+a_slow_start_is_no_verdict(void **unused)
+{
+    struct run run = {.now = 1000};
+    struct machine machine = {{100, 300}, 50};
+
+    (void)unused;
+    run_on(&run, &machine, SHORT / 4);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+    machine.rate[0] = 0;
+    while (run.arbiter.phase == ELISION_ARBITER_LOCKED) {
+        run_on(&run, &machine, 1000);
+    }
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_TRY_SPECULATION);
+    for (machine.rate[0] = 20; machine.rate[0] < 1000; machine.rate[0] += 10) {
+        run_on(&run, &machine, 1000);
+    }
+    run_on(&run, &machine, 20000);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
+}
+
+/* Whatever it sees, it goes on: the next step is never far away, nor now. */
+static void
+steps_are_bounded(void **unused)
+{
+    uint32_t random = 1;
+    struct run run = {.now = 1000};
+
+    (void)unused;
+    print_message("# seed %u\n", random);
+    for (int i = 0; i < 200000; i++) {
+        random = random * 1664525u + 1013904223u;
+        run.now = run.arbiter.due > run.now ? run.arbiter.due : run.now;
+        run.now += random >> 20;
+        run.sums.sections += (random >> 28) == 0 ? 0 : (random >> 12) & 0xffff;
+        run.sums.aborts += (random >> 27) & 1 ? (random >> 8) & 0xfff : 0;
+        run.sums.threads += (random >> 4) % 1000 == 0;
+        run.lock = elision_arbiter_step_(&run.arbiter, run.now, &run.sums);
+        assert_true(run.arbiter.due > run.now);
+        assert_true(run.arbiter.due - run.now <= 128000ull * 32 * 16);
+        assert_int_equal(run.lock, run.arbiter.phase == ELISION_ARBITER_LOCKED ||
+                                       run.arbiter.phase == ELISION_ARBITER_TRY_LOCK);
+    }
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arbiter_finds_the_better_way),
-        cmocka_unit_test(arbiter_notices_a_change),
+        cmocka_unit_test(finds_the_better_way),
+        cmocka_unit_test(soon),
+        cmocka_unit_test(what_hardly_aborts_is_not_tried),
+        cmocka_unit_test(notices_a_change),
+        cmocka_unit_test(counts_while_threads_come_are_void),
+        cmocka_unit_test(a_slow_start_is_no_verdict),
+        cmocka_unit_test(steps_are_bounded),
     };
 
     return RUN_TAP(tests, NULL, NULL);
