@@ -10,9 +10,10 @@ PY_HERE = interp/cpython-3.13
 PY_OUT = $(OUT)/cpython
 PY_ARCHIVE = $(PY_OUT)/python3.13_3.13.5.orig.tar.xz
 PY_SERIES := $(PY_HERE)/series $(wildcard $(PY_HERE)/*.patch)
-PY_GLUE := $(wildcard $(PY_HERE)/*.[ch]) elision/elision.h rtmgrind/rtmgrind.h
+PY_GLUE := $(wildcard $(PY_HERE)/*.[ch]) elision/elision.h refcount/coalesce.h \
+    rtmgrind/rtmgrind.h
 PY_ENV = CC='$(CC)' JOBS='$(JOBS)'
-PY_LIBRARY = $(OUT)/lib/libelision.a
+PY_LIBRARIES = $(OUT)/lib/libelision-refcount.a $(OUT)/lib/libelision.a
 
 .PHONY: python-stock patch-check
 
@@ -22,8 +23,8 @@ $(PY_OUT)/tree: $(PY_SERIES) $(PY_GLUE) $(PY_HERE)/source.sh $(PY_HERE)/fetch.sh
 	$(Q)$(PY_HERE)/source.sh $(PY_ARCHIVE) $@
 	@touch $@
 
-$(OUT)/python/.installed: $(PY_OUT)/tree $(PY_LIBRARY) $(PY_HERE)/build.sh
-	$(Q)$(PY_ENV) $(PY_HERE)/build.sh $(PY_OUT)/tree $(PY_OUT)/build $(@D) $(PY_LIBRARY)
+$(OUT)/python/.installed: $(PY_OUT)/tree $(PY_LIBRARIES) $(PY_HERE)/build.sh
+	$(Q)$(PY_ENV) $(PY_HERE)/build.sh $(PY_OUT)/tree $(PY_OUT)/build $(@D) $(PY_LIBRARIES)
 	@touch $@
 
 $(PY_OUT)/pristine: $(PY_HERE)/source.sh $(PY_HERE)/fetch.sh

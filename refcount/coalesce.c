@@ -280,6 +280,23 @@ settle_one(struct elision_coalesce *table, void *object, int32_t net)
     return 0;
 }
 
+/* In a slot's key: no object's address. */
+enum { HIDDEN = 1 };
+
+/* A loan is of use without serving a net: an embedder may coalesce only objects whose real count is
+ * above 1, and the loan is what keeps it there. ret: true if object was touched since the last call
+ * for it, in so far as its slot can tell: the key is hidden, and a touch brings it back. */
+static bool
+touched(struct elision_coalesce *table, const void *object)
+{
+    int32_t slot = find_slot(table, object);
+
+    if (slot >= 0 && table->net_[slot] == 0) {
+        table->key_[slot] = HIDDEN;
+    }
+    return slot >= 0;
+}
+
 static unsigned
 age_loans(struct elision_coalesce *table, uint16_t limit)
 {
@@ -288,6 +305,10 @@ age_loans(struct elision_coalesce *table, uint16_t limit)
     for (int32_t i = 0; i < ELISION_LOANS; i++) {
         void *object = (void *)table->loan_key_[i];
         if (object == NULL || ++table->loan_idle_[i] <= limit) {
+            continue;
+        }
+        if (limit != 0 && table->loan_credit_[i] != 0 && touched(table, object)) {
+            table->loan_idle_[i] = 0;
             continue;
         }
         int32_t credit = close_loan(table, i);

@@ -48,8 +48,8 @@
  * Which thread destroys, and how late. The thread that dropped the last reference, in the section
  *   in which it did, at the latest at its end: the destructor runs inside that section. With a loan
  *   open on the object in other tables, the last of these to return it destroys, in its thread:
- *   after at most ELISION_LOAN_SECTIONS more of that thread's sections, or at its next detach,
- *   collection or exit, whichever is first. An object that no table has changes for dies exactly
+ *   after at most 2 * ELISION_LOAN_SECTIONS + 1 more of that thread's sections, or at its next
+ *   detach, collection or exit, whichever is first. An object that no table has changes for dies exactly
  *   when it would without tables.
  * Weak references see the object as long as its real count is not 0. A weak reference that is
  *   followed in the section that dropped the last reference brings the object back, and it does not
@@ -80,13 +80,14 @@ extern "C" {
 /* Slots an object may be in, from the one its address hashes to. */
 #define ELISION_COALESCE_PROBES 8
 
-/* Loans a thread may have open; two cache lines. */
-#define ELISION_LOANS 8
+/* Loans a thread may have open; keys of two cache lines. */
+#define ELISION_LOANS 16
 
 /* A loan's credit is returned, but for one, when it grows beyond this. */
 #define ELISION_LOAN_CREDIT 4
 
-/* Sections in which a loan served nothing, after which it is returned. A guess. */
+/* Sections in which a loan served nothing, after which it is returned, unless its object was touched
+ * meanwhile: then after as many more. A guess. */
 #define ELISION_LOAN_SECTIONS 64
 
 /* Objects a thread suspects of conflicts; sections after which suspicion is halved (a guess); and

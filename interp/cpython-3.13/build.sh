@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Configures, compiles and installs a CPython tree: build.sh TREE BUILD PREFIX [LIBELISION]
+# Configures, compiles and installs a CPython tree: build.sh TREE BUILD PREFIX [LIBRARY...]
 #
 # Free-threaded, without profile-guided optimisation, every symbol bound at start: lazy binding
 # saves the extended registers, which aborts a transaction. The same for extensions built later,
-# which inherit the flags. What was built before is reused. LIBELISION is linked in where the tree
-# has our patches. The output of all steps goes to BUILD.log.
+# which inherit the flags. What was built before is reused. The libraries are linked in where the
+# tree has our patches, in this order. The output of all steps goes to BUILD.log.
 # Exit status: 0 installed, 1 a step failed (its last lines are shown).
 set -u -o pipefail
 
@@ -14,7 +14,10 @@ tree=$(cd "$1" && pwd) || exit 1
 mkdir -p "$2" "$3" || exit 1
 build=$(cd "$2" && pwd)
 prefix=$(cd "$3" && pwd)
-library=${4:+$(realpath "$4")}
+libraries=()
+for library in "${@:4}"; do
+    libraries+=("$(realpath "$library")") || exit 1
+done
 log=$build.log
 jobs=${JOBS:-$(nproc)}
 
@@ -38,16 +41,18 @@ if [ ! -e Makefile ]; then
     step "configure $(basename "$prefix")" "$tree/configure" --disable-gil --prefix="$prefix" \
         LDFLAGS="-Wl,-z,now" CC="${CC:-gcc}"
 fi
-# CPython's Makefile does not know the library: a newer one has to be linked in.
-if [ -e python ] && [ "$library" -nt python ]; then
-    rm -f python
-fi
+# CPython's Makefile does not know the libraries: a newer one has to be linked in.
+for library in "${libraries[@]}"; do
+    if [ -e python ] && [ "$library" -nt python ]; then
+        rm -f python
+    fi
+done
 step "compile $(basename "$prefix") (about two minutes when new)" \
-    make -j"$jobs" LIBELISION="$library"
+    make -j"$jobs" LIBELISION="${libraries[*]}"
 if [ ! -e "$prefix/.complete" ] || [ "$prefix/.complete" -ot "$tree" ]; then
-    step "install $(basename "$prefix")" make install LIBELISION="$library" ENSUREPIP=install
+    step "install $(basename "$prefix")" make install LIBELISION="${libraries[*]}" ENSUREPIP=install
     touch "$prefix/.complete"
 else
     step "install $(basename "$prefix")" make bininstall sharedinstall inclinstall \
-        LIBELISION="$library"
+        LIBELISION="${libraries[*]}"
 fi

@@ -29,7 +29,6 @@ struct _PyElision_GIL {
 };
 
 _Py_thread_local struct _PyElision_GIL *_PyElision_speculating = NULL;
-_Py_thread_local int _PyElision_counting = 0;
 
 // The main interpreter's, never freed: a daemon thread may be parked in it when Python ends.
 static struct _PyElision_GIL main_gil;
@@ -87,7 +86,9 @@ section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision
     struct _gil_runtime_state *gil = e->gil;
     thread_state(tstate)->budget = (int)elision_section_length(_PyElision_SiteState(site));
     tstate->_status.holds_gil = 1;
-    _PyElision_counting = !alone() && elision_enabled();
+    if (!alone() && elision_enabled()) {
+        _PyElision_StartCounting(tstate, elision_section_conflicts());
+    }
     if (path == ELISION_SPECULATIVE) {
         _PyElision_speculating = e;
         return;
@@ -106,7 +107,7 @@ section_ends(struct _PyElision_GIL *e, PyThreadState *tstate)
     if (tstate != NULL) {
         tstate->_status.holds_gil = 0;
     }
-    _PyElision_counting = 0;
+    _PyElision_table = NULL;
     if (_PyElision_speculating != NULL) {
         _PyElision_speculating = NULL;
     }
@@ -121,8 +122,11 @@ void
 _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
     struct _PyElision_GIL *e = gil->elision;
-    if (!alone() && !_Py_eval_breaker_bit_is_set(tstate, _PY_EVAL_ELISION_BIT)) {
-        _Py_set_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+    if (!alone()) {
+        if (!_Py_eval_breaker_bit_is_set(tstate, _PY_EVAL_ELISION_BIT)) {
+            _Py_set_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+        }
+        _PyElision_MakeTable(tstate);
     }
     struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
     label_push(site);
@@ -207,6 +211,18 @@ _PyElision_Checkpoint(PyThreadState *tstate)
         _PyThreadState_Suspend(tstate);
         _PyThreadState_Attach(tstate);
     }
+}
+
+int
+_PyElision_MayCacheLookup(PyObject *name, uint32_t version)
+{
+    if (_PyElision_table == NULL) {
+        return 1;
+    }
+    if (!PyUnicode_CHECK_INTERNED(name)) {
+        return 0;
+    }
+    return version == 0 || ++thread_state(_PyThreadState_GET())->replacements % 16 == 0;
 }
 
 void
@@ -322,10 +338,11 @@ _PyElision_ThreadAdded(PyInterpreterState *interp)
 }
 
 void
-_PyElision_ThreadRemoved(PyInterpreterState *interp)
+_PyElision_ThreadRemoved(PyThreadState *tstate)
 {
+    _PyElision_FreeTable(tstate);
     int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
-    set_live_threads(interp, live);
+    set_live_threads(tstate->interp, live);
 }
 
 void

@@ -33,27 +33,15 @@ struct _PyElision_Site;    // elision_glue.c: a line of Python where sections be
 // Sites found by the instruction they were met at; a power of two.
 #define _PyElision_CACHED_SITES 64
 
-// Objects with counts that differ from what the thread needs, see elision_refs.c; at most the bits
-// of a uint64_t.
-#define _PyElision_REFS 64
-
-struct _PyElision_Ref {
-    PyObject *op;
-    int net;
-    int loan;
-};
+struct elision_coalesce; // refcount/coalesce.h
 
 // Per thread state; only its own thread touches it, but for the padding: others read what lies next
 // to it in the thread state.
 struct _PyElision_ThreadState {
     char padding_before[64];
-    int budget;      // checks of the eval breaker until the next checkpoint
-    int sections;    // ended since loans were last returned
-    int crowded;     // 1: the table of references had no place for one
-    uint64_t dirty;  // entries of refs whose net may be other than 0
-    uint64_t loaned; // entries of refs whose loan is not 0
-    uint64_t used;   // entries of refs changed since unused loans were last returned
-    struct _PyElision_Ref refs[_PyElision_REFS];
+    int budget;                     // checks of the eval breaker until the next checkpoint
+    unsigned replacements;          // times MayCacheLookup was asked about an entry in use
+    struct elision_coalesce *table; // of changes to shared counts; NULL until needed
     struct {
         const void *instr;
         uint32_t version;
@@ -66,9 +54,9 @@ struct _PyElision_ThreadState {
 // below, which shared extensions use.
 PyAPI_DATA(_Py_thread_local struct _PyElision_GIL *) _PyElision_speculating;
 
-// Not 0 on a thread whose counts of shared objects go to its table: it is inside a section of an
-// elided GIL, on either path, not alone, and transactions are in use.
-PyAPI_DATA(_Py_thread_local int) _PyElision_counting;
+// Not NULL on a thread whose changes to counts of objects it does not own go to this table: it is
+// inside a section of an elided GIL, on either path, not alone, and transactions are in use.
+PyAPI_DATA(_Py_thread_local struct elision_coalesce *) _PyElision_table;
 
 // From here on this thread's section must hold the lock: an effect is coming that cannot be undone,
 // or a wait for another thread. A speculative section is aborted and runs again, holding the lock,
@@ -83,17 +71,33 @@ _PyElision_Irrevocable(void)
     }
 }
 
-// elision_refs.c: counts of objects the thread does not own, while _PyElision_counting. TryIncRef
-// returns 0 if op is dead; DecRef returns 0 if it did nothing and the count itself must be changed.
-// Settle brings the counts to what they should be and, if all, returns loans; it may run
-// destructors, so the thread must be attached and hold its GIL.
-PyAPI_FUNC(void) _PyElision_IncRef(PyObject *op);
+// elision_refs.c, while _PyElision_table is not NULL: TryIncRef returns 0 if op is dead. Flush
+// brings op's own count to what this thread knows of it.
 PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
-extern int _PyElision_DecRef(PyObject *op);
-extern void _PyElision_Settle(PyThreadState *tstate, int all);
+extern void _PyElision_DecRef(PyObject *op);
+extern void _PyElision_Flush(PyObject *op);
 
-// Objects/object.c: the stock decrement of a shared count.
-extern void _PyElision_DecRefSharedNow(PyObject *op);
+// A section begins that so many conflicts have delayed. Settle, at its end, brings the counts to
+// what they should be and, if all, returns loans; it may run destructors, so the thread must be
+// attached and hold its GIL. StopCounting: the thread state is at its end.
+extern void _PyElision_StartCounting(PyThreadState *tstate, unsigned conflicts);
+extern void _PyElision_Settle(PyThreadState *tstate, int all);
+extern void _PyElision_StopCounting(PyThreadState *tstate);
+
+// Outside sections only. MakeTable does nothing when there is one, or no memory for one.
+extern void _PyElision_MakeTable(PyThreadState *tstate);
+extern void _PyElision_FreeTable(PyThreadState *tstate);
+
+// Objects/object.c: the stock decrement of a shared count. Returns 1 if that was the last one, and
+// the caller must deallocate.
+extern int _PyElision_DecRefSharedIsDead(PyObject *o);
+
+// Whether a type's attribute, found by a lookup that missed the type cache, goes into the cache's
+// entry of that version (0: an empty one). A cache that many threads keep overwriting is a conflict
+// for them all, and worth less than none: while counts go to the table, names that are not interned
+// are not cached, since their next lookup has another address, and entries in use give way one time
+// in sixteen, so that two names that share one do not take turns.
+extern int _PyElision_MayCacheLookup(PyObject *name, uint32_t version);
 
 // In a speculative section a critical section's mutex need not be taken: to have read it free is
 // enough, since whoever takes it aborts us. Such a mutex is still free when it is to be released.
@@ -124,7 +128,7 @@ extern void _PyElision_Finalizing(void);
 // Thread states are counted: one alone has nobody to run beside and takes the lock. OnlyThread says
 // that all others are gone, after a fork or at finalization.
 extern void _PyElision_ThreadAdded(PyInterpreterState *interp);
-extern void _PyElision_ThreadRemoved(PyInterpreterState *interp);
+extern void _PyElision_ThreadRemoved(PyThreadState *tstate);
 extern void _PyElision_OnlyThread(void);
 extern void _PyElision_AfterForkChild(struct _gil_runtime_state *gil);
 

@@ -80,6 +80,7 @@ if [ -z "$pristine" ]; then
         interp/cpython-3.13/elision_sites.c Python
     place interp/cpython-3.13/elisionmodule.c Modules
     place elision/elision.h Include/internal/elision
+    place refcount/coalesce.h Include/internal/refcount
     place rtmgrind/rtmgrind.h Include/internal/rtmgrind
 
     for file in "${touched[@]}"; do

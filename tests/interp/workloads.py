@@ -3,6 +3,8 @@
 
     workloads.py NAME THREADS [ROUNDS]     run one; workloads.py --list names them
 
+ROUNDS are alike in length, about 12 virtual microseconds each.
+
 Prints one JSON object: what ran, whether every result was right, and the library's counts. Run it
 under rtmgrind for emulated figures: the time is virtual there.
 Exit status: 0 right results, 1 wrong ones, 2 bad usage.
@@ -78,14 +80,14 @@ def dicts(rounds):
 
 def json_dumps(rounds):
     total = 0
-    for n in range(rounds // 2 + 1):
+    for n in range(rounds):
         total += len(json.dumps(RECORD))
     return total
 
 
 def regex(rounds):
     total = 0
-    for n in range(rounds // 4 + 1):
+    for n in range(rounds // 2 + 1):
         for match in SHARED_RE.finditer(TEXT):
             total += len(match.group(1)) + int(match.group(2))
     return total
@@ -93,7 +95,7 @@ def regex(rounds):
 
 def exceptions(rounds):
     total = 0
-    for n in range(rounds * 3):
+    for n in range(rounds * 12):
         try:
             if n % 3 == 0:
                 raise ValueError(n)
@@ -109,14 +111,14 @@ def generators(rounds):
             yield n
 
     total = 0
-    for n in range(rounds // 2 + 1):
+    for n in range(rounds * 2):
         total += sum(i * i for i in count(20))
     return total
 
 
 def shared_reads(rounds):
     total = 0
-    for n in range(rounds * 5):
+    for n in range(rounds * 10):
         total += SHARED_LIST[n % 200] + SHARED_DICT[SHARED_KEYS[n % 200]]
     return total
 
@@ -125,13 +127,16 @@ WORKLOADS = {f.__name__: f for f in (arithmetic, objects, lists, strings, dicts,
                                      exceptions, generators, shared_reads)}
 
 
-def run(work, threads, rounds):
+def run(work, threads, rounds, counts):
+    """Each thread warms up first. Counts are taken while all wait to start, and at the end."""
     results = [None] * threads
-    start = threading.Barrier(threads + 1)
     times = [None] * threads
+    warm = threading.Barrier(threads + 1)
+    start = threading.Barrier(threads + 1)
 
     def body(index):
-        work(2)
+        work(rounds // 8 + 1)
+        warm.wait()
         start.wait()
         begin = time.perf_counter()
         results[index] = work(rounds)
@@ -140,10 +145,13 @@ def run(work, threads, rounds):
     pool = [threading.Thread(target=body, args=(n,)) for n in range(threads)]
     for thread in pool:
         thread.start()
+    warm.wait()
+    before = counts()
     start.wait()
     for thread in pool:
         thread.join()
-    return results, max(end for _, end in times) - min(begin for begin, _ in times)
+    seconds = max(end for _, end in times) - min(begin for begin, _ in times)
+    return results, seconds, before, counts()
 
 
 def main(arguments):
@@ -156,19 +164,18 @@ def main(arguments):
         return 2
     work = WORKLOADS[arguments[0]]
     threads = int(arguments[1])
-    rounds = int(arguments[2]) if len(arguments) > 2 else 400
+    rounds = int(arguments[2]) if len(arguments) > 2 else 2000
     wanted = work(rounds)
     try:
         import elision
     except ImportError:
         elision = None
-    before = elision.stats() if elision else None
-    results, seconds = run(work, threads, rounds)
+    counts = elision.stats if elision else dict
+    results, seconds, before, after = run(work, threads, rounds, counts)
     right = all(result == wanted for result in results)
     report = {"workload": arguments[0], "threads": threads, "rounds": rounds, "right": right,
               "seconds": seconds}
     if elision:
-        after = elision.stats()
         for key in ("starts", "commits", "fallbacks", "locked"):
             report[key] = after[key] - before[key]
         report["aborts"] = {key: count - before["aborts"][key]
