@@ -114,6 +114,7 @@ lock_create(void)
         }
     }
     rtm_forked_child = True;
+    rtm_page_forked();
     rtm_sched.to_wake = NULL;
     rtm_holder = NULL;
     if (rtm_cur) {

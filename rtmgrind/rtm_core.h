@@ -50,6 +50,9 @@ enum {
 extern Bool VG_(search_transtab)(Addr *res_hcode, void *res_sec, void *res_tte, Addr guest_addr,
                                  Bool upd_cache);
 
+/* Moves a descriptor out of the program's reach. */
+extern Int VG_(safe_fd)(Int oldfd);
+
 /* What the dispatcher counts; each host thread expects zeros when it begins. */
 extern UInt VG_(stats__n_xIndirs_32);
 extern UInt VG_(stats__n_xIndir_hits1_32);

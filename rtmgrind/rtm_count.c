@@ -394,6 +394,11 @@ rtm_report_final(void)
         rtm_text_report(NULL);
     }
     if (rtm_opt.json) {
+        if (rtm_forked_child) { /* its parent writes a report too */
+            HChar *own = VG_(malloc)("rtm.json", VG_(strlen)(rtm_opt.json) + 16);
+            VG_(sprintf)(own, "%s.%d", rtm_opt.json, VG_(getpid)());
+            rtm_opt.json = own;
+        }
         rtm_json_report();
     }
 }

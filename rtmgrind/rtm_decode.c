@@ -77,6 +77,40 @@ group9(UChar modrm)
     }
 }
 
+/* Groups 6 and 7, 0F 00 and 0F 01: descriptor tables, task register, machine status. */
+static const HChar *
+group6(UChar modrm)
+{
+    static const HChar *const name[8] = {"SLDT", "STR", "LLDT", "LTR", "VERR", "VERW", NULL, NULL};
+
+    return name[REG(modrm)];
+}
+
+static const HChar *
+group7(UChar modrm)
+{
+    static const HChar *const name[8] = {"SGDT", "SIDT", "LGDT", "LIDT",
+                                         "SMSW", NULL,   "LMSW", "INVLPG"};
+
+    switch (modrm) {
+    case 0xC8: return "MONITOR";
+    case 0xC9: return "MWAIT";
+    case 0xD1: return "XSETBV";
+    case 0xF8: return "SWAPGS";
+    default: break;
+    }
+    return IS_MEM(modrm) || REG(modrm) == 4 || REG(modrm) == 6 ? name[REG(modrm)] : NULL;
+}
+
+static const HChar *
+group5(UChar modrm)
+{
+    if (!IS_MEM(modrm)) {
+        return NULL;
+    }
+    return REG(modrm) == 3 ? "far CALL" : REG(modrm) == 5 ? "far JMP" : NULL;
+}
+
 /* The two-byte opcodes, SDM vol. 1, 16.3.8.1. */
 static const HChar *
 unfriendly_0f(const struct bytes *b)
@@ -84,15 +118,22 @@ unfriendly_0f(const struct bytes *b)
     const UChar op = b->p[1], modrm = b->p[2];
 
     switch (op) {
-    case 0x01:
-        return modrm == 0xC8   ? "MONITOR"
-               : modrm == 0xC9 ? "MWAIT"
-               : modrm == 0xD1 ? "XSETBV"
-                               : NULL;
+    case 0x00: return group6(modrm);
+    case 0x01: return group7(modrm);
     case 0x05: return NULL; /* SYSCALL: rtm_sys.c names the call */
+    case 0x06: return "CLTS";
+    case 0x07: return "SYSRET";
     case 0x08: return "INVD";
     case 0x09: return "WBINVD";
+    case 0x20:
+    case 0x22: return "MOV control register";
+    case 0x21:
+    case 0x23: return "MOV debug register";
+    case 0x30: return "WRMSR";
+    case 0x32: return "RDMSR";
     case 0x34: return "SYSENTER";
+    case 0x35: return "SYSEXIT";
+    case 0x37: return "GETSEC";
     case 0xA1:
     case 0xA9: return "POP segment";
     case 0xB2:
@@ -131,6 +172,9 @@ unfriendly_1(const struct bytes *b)
     case 0x6D: return "INS";
     case 0x6E:
     case 0x6F: return "OUTS";
+    case 0xCA:
+    case 0xCB: return "far RET";
+    case 0xFF: return group5(b->p[1]);
     case 0xF4: return "HLT";
     case 0xFA: return "CLI";
     case 0xFB: return "STI";

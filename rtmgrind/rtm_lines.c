@@ -307,6 +307,9 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
     UChar old[RTM_LINE];
     Int i;
 
+    if (rtm_opt.page_faults && rtm_page_fault(x->line, x->write)) {
+        rtm_tx_page_fault();
+    }
     l = find_or_add(x->line);
     take(l, me, x);
     l = find_or_add(x->line);

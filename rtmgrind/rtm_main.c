@@ -149,6 +149,8 @@ process_option(const HChar *arg)
     }
     else if VG_BOOL_CLO (arg, "--heap", rtm_opt.heap) {
     }
+    else if VG_BOOL_CLO (arg, "--page-faults", rtm_opt.page_faults) {
+    }
     else if VG_BOOL_CLO (arg, "--report-children", rtm_opt.children) {
     }
     else {
@@ -182,6 +184,7 @@ print_usage(void)
      "    --timer-tick=N              abort every N cycles, as a timer would [0: off]\n"
      "    --json=FILE                 write the report as JSON\n"
      "    --top=N                     rows of each list in the report [10]\n"
+     "    --page-faults=no|yes        the first touch of a page aborts [no]\n"
      "    --heap=no|yes               name heap blocks and who allocated them [no]\n"
      "    --report-children=no|yes    report in forked children too [no]\n");
 }
@@ -209,6 +212,10 @@ post_clo_init(void)
     }
     if (rtm_opt.ways < rtm_opt.smt) { /* both are known only now, when the core no longer exits */
         VG_(umsg)("rtmgrind: --smt=%d: more threads than the cache has ways\n", rtm_opt.smt);
+        VG_(exit)(1);
+    }
+    if (rtm_opt.page_faults && !rtm_page_init()) {
+        VG_(umsg)("rtmgrind: --page-faults=yes: cannot read /proc/self/pagemap\n");
         VG_(exit)(1);
     }
     rtm_hooks_on = rtm_opt.coherence;

@@ -15,7 +15,8 @@
  *   rtm_sys.c      system calls answered in virtual time: clocks;
  *   rtm_wait.c     futex, sleep
  *   rtm_heap.c     heap blocks and who allocated them
- *   rtm_fault.c    host faults inside a transaction
+ *   rtm_fault.c    host faults inside a transaction; signals
+ *   rtm_page.c     page faults of first touches, by option
  *   rtm_count.c    counts by site, conflict and unfriendly instruction;
  *                  rtm_text.c and rtm_json.c print them
  *
@@ -106,10 +107,11 @@ struct rtm_options {
     Int abort_rate; /* transactions per 10000 that get abort_status */
     Int abort_at;   /* Nth instruction inside transactions; 0: off */
     Int abort_status;
-    Int top;        /* rows of each list in the report */
-    Bool coherence; /* charge line transfers outside transactions too */
-    Bool heap;      /* know heap blocks and who allocated them */
-    Bool children;  /* report in forked children too */
+    Int top;          /* rows of each list in the report */
+    Bool coherence;   /* charge line transfers outside transactions too */
+    Bool page_faults; /* first touches abort */
+    Bool heap;        /* know heap blocks and who allocated them */
+    Bool children;    /* report in forked children too */
     const HChar *json;
     const HChar *preset;
     UInt signature; /* of the preset's processor, CPUID.1:EAX */
@@ -313,6 +315,7 @@ rtm_copy(void *to, const void *from, SizeT n)
 void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause,
                          const HChar *what);
 void rtm_tx_doom(UInt status, enum rtm_cause cause, const HChar *what);
+void rtm_tx_page_fault(void);             /* of the running one: doomed */
 void rtm_tx_settle(struct rtm_thread *t); /* roll back if doomed */
 void rtm_tx_abort_all(enum rtm_cause cause, const HChar *what);
 void rtm_tx_forget_others(struct rtm_thread *me); /* after fork */
@@ -387,6 +390,13 @@ void rtm_sys_init(void);
 /* rtm_ride.c */
 void rtm_leave_code(struct vki_ucontext *uc);
 void rtm_keep_budget(struct rtm_thread *t);
+
+/* rtm_page.c */
+Bool rtm_page_init(void);   /* False: the system has no page map */
+void rtm_page_forget(void); /* mappings change */
+void rtm_page_forked(void);
+Bool rtm_page_fault(Addr a, Bool write);
+void rtm_page_give_back(void);
 
 /* rtm_fault.c */
 void rtm_fault_install(void);

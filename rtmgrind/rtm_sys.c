@@ -284,11 +284,15 @@ rtm_pre_syscall(ThreadId tid, UInt no, UWord *args, UInt n)
     t->in_syscall = True;
     t->may_block = may_block(no, args);
     rtm_clock_add(rtm_opt.cost_syscall);
+    if (changes_mapping(no) || no == __NR_mmap) {
+        rtm_page_forget();
+    }
     if (changes_mapping(no)) {
         rtm_tx_abort_all(RTM_C_TLB, rtm_sys_name(no));
     }
     else if (copies_process(no)) {
         rtm_tx_abort_all(RTM_C_TLB, rtm_sys_name(no));
+        rtm_page_forget(); /* pages are shared with a child until written */
         if (no == __NR_clone) {
             t->pending_clear_child_tid = args[0] & VKI_CLONE_CHILD_CLEARTID ? args[3] : 0;
         }

@@ -46,7 +46,7 @@ text_sites(void)
     struct rtm_site **s = rtm_top_sites(&n);
 
     if (n) {
-        VG_(umsg)("sites: starts, commits, aborts, where\n");
+        VG_(umsg)("sites: starts, commits, aborts, where; cycles\n");
     }
     for (i = 0; i < n; i++) {
         percent(rate, sizeof rate, s[i]->commits, s[i]->starts);
@@ -54,6 +54,9 @@ text_sites(void)
         ("  %10llu %10llu (%s) %10llu  %s%s%s\n", s[i]->starts, s[i]->commits, rate,
          rtm_sum(s[i]->aborts), rtm_where(s[i]->pc, buf, sizeof buf), s[i]->label ? " in " : "",
          s[i]->label ? s[i]->label : "");
+        VG_(umsg)
+        ("              committed %llu, aborted %llu, waiting %llu\n", s[i]->cycles_committed,
+         s[i]->cycles_aborted, s[i]->cycles_waiting);
     }
     VG_(free)(s);
 }

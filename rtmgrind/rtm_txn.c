@@ -102,6 +102,9 @@ abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause, const HChar *
         rtm_live--;
     }
     roll_back(t, status);
+    if (t == rtm_cur) {
+        rtm_page_give_back();
+    }
     t->n_labels = tx->n_labels;
     leave_tx(t);
     if (t == rtm_cur) {
@@ -134,6 +137,17 @@ rtm_tx_doom(UInt status, enum rtm_cause cause, const HChar *what)
     tx->what = what;
     rtm_live--;
     rtm_sched_leave_soon();
+}
+
+void
+rtm_tx_page_fault(void)
+{
+    static const HChar what[] = "page fault (first touch)";
+
+    if (rtm_cur->tx.state == RTM_TX_LIVE) {
+        rtm_count_unfriendly(what, rtm_cur->gs->guest_RIP);
+        rtm_tx_doom(0, RTM_C_FAULT, what);
+    }
 }
 
 void

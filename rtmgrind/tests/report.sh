@@ -82,12 +82,22 @@ tap_is "labels group sites, quotes survive" \
 text=$(cat "$dir/counter.txt")
 tap_has "text has totals" "$text" "transactions,"
 tap_has "text names the conflict" "$text" "shared_counter"
+tap_has "text has a site's cycles" "$text" ", waiting "
 tap_has "text has virtual time" "$text" "virtual time:"
 run top --top=1 -- causes
 tap_is "--top=1 bounds the lists" \
     "$(query top '"\(.sites | length) \(.unfriendly | length)"')" "1 1"
 quiet=$("$rtmgrind" --quiet "$program" counter 1 1 2>&1)
 tap_is "--quiet prints nothing of its own" "$quiet" 1
+
+# --- Forked children ---
+run alone -- fork
+tap_is "a forked child reports nothing" "$(grep -c transactions, "$dir/alone.txt")" 1
+run family --report-children=yes -- fork
+tap_is "--report-children=yes: it does, too" "$(grep -c transactions, "$dir/family.txt")" 2
+tap_is "its JSON file has its number, and its counts" \
+    "$(jq .totals.starts "$dir"/family.json.*)" 1
+tap_is "the parent's is its own" "$(query family .totals.starts)" 0
 
 # --- Requests ---
 tap_has "a dump is headed by its name" "$(cat "$dir/requests.txt")" "first part: 10 transactions"

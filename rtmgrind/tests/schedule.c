@@ -8,14 +8,20 @@
  *   neighbours           two threads fight over different words of one line, on the heap
  *   causes               one transaction of each kind of end, labelled
  *   requests             transactions before a reset, one behind it, and a dump
+ *   aborts N, pauses N, calls N   N aborts, PAUSEs, system calls
+ *   wakes N, moves N     two threads hand a turn to and fro N times: by semaphores, by spinning
+ *   fork                 transactions in a forked child only
  *   pipe                 one thread waits for another process while the other computes
  */
 
 #include "rtmgrind/tests/litmus.h"
 #include "rtmgrind/rtmgrind.h"
 
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,6 +176,76 @@ requests(void)
 
 /* ------------------------------------------------------------------ */
 
+static struct {
+    sem_t sem[2];
+    _Alignas(LINE) atomic_int turn;
+    int by_semaphore;
+} table;
+
+static void *
+take_turns(void *p)
+{
+    const int me = (int)(intptr_t)p;
+    int i;
+
+    for (i = 0; i < n_adds; i++) {
+        if (table.by_semaphore) {
+            sem_wait(&table.sem[me]);
+            sem_post(&table.sem[!me]);
+        }
+        else {
+            while (atomic_load(&table.turn) != me) {
+            }
+            atomic_store(&table.turn, !me);
+        }
+    }
+    return NULL;
+}
+
+static int
+turns(int by_semaphore)
+{
+    pthread_t other;
+
+    table.by_semaphore = by_semaphore;
+    sem_init(&table.sem[0], 0, 1);
+    sem_init(&table.sem[1], 0, 0);
+    pthread_create(&other, NULL, take_turns, (void *)1);
+    take_turns((void *)0);
+    return pthread_join(other, NULL);
+}
+
+static int
+in_child(void)
+{
+    int status;
+    const pid_t child = fork();
+
+    if (child == 0) {
+        (void)IN_TX(TX_ABORT(1));
+        exit(0);
+    }
+    return waitpid(child, &status, 0) != child || status != 0;
+}
+
+/* What the options --cost-... are about, n_adds times each. */
+static int
+costs(const char *what)
+{
+    int i;
+
+    for (i = 0; i < n_adds; i++) {
+        switch (what[0]) {
+        case 'a': (void)IN_TX(TX_ABORT(1)); break;
+        case 'p': __asm__ volatile("pause"); break;
+        default: syscall(SYS_getppid); break;
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ */
+
 static volatile int done;
 
 static void *
@@ -219,7 +295,7 @@ main(int argc, char **argv)
 
     n_adds = argc > 3 ? atoi(argv[3]) : 0;
     shared = !strcmp(what, "counter");
-    if (threads > MOST) {
+    if (argc > 3 && threads > MOST) {
         return 2;
     }
     plain = !strcmp(what, "plain");
@@ -234,6 +310,13 @@ main(int argc, char **argv)
     }
     if (!strcmp(what, "requests")) {
         return requests();
+    }
+    if (!strcmp(what, "fork")) {
+        return in_child();
+    }
+    if (argc == 3) {
+        n_adds = threads;
+        return !strcmp(what, "wakes") ? turns(1) : !strcmp(what, "moves") ? turns(0) : costs(what);
     }
     return !strcmp(what, "pipe") ? wait_for_pipe() : 2;
 }

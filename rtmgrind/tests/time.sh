@@ -89,6 +89,53 @@ part_costs() {
         between $((($(makespan slow) - $(makespan one)) * 100 / insns)) 90 101
 }
 
+# dearer OPTION BASE N WORDS...: hundredths of a cycle that each of N events costs more when the
+# option's cost is 100 cycles above BASE.
+dearer() {
+    local option=$1 base=$2 n=$3
+    shift 3
+    run cheap "$@" "$n" -- --coherence=yes "--cost-$option=$base" >/dev/null
+    run dear "$@" "$n" -- --coherence=yes "--cost-$option=$((base + 100))" >/dev/null
+    echo $((($(makespan dear) - $(makespan cheap)) * 100 / n))
+}
+
+part_more_costs() {
+    tap_is "--cost-abort: 100 cycles more for each abort" "$(dearer abort 150 5000 aborts)" 10000
+    tap_is "--cost-pause: for each PAUSE" "$(dearer pause 140 5000 pauses)" 10000
+    local got
+    got=$(dearer syscall 300 5000 calls)
+    tap_ok "--cost-syscall: for each call, and those at start and exit ($got)" \
+        between "$got" 10000 10500
+    got=$(dearer wake 6000 1000 wakes)
+    tap_ok "--cost-wake: for each thread woken, two in a round ($got)" between "$got" 19000 21000
+    got=$(dearer line 100 1000 moves)
+    tap_ok "--cost-line: for each move of a line, two or more in a round ($got)" \
+        between "$got" 18000 30000
+}
+
+# Timer ticks and slices.
+part_ticks() {
+    run quiet private 4 20000 -- >/dev/null
+    run ticks private 4 20000 -- --timer-tick=5000 >/dev/null
+    local aborts
+    aborts=$(field ticks .totals.aborts.timer)
+    tap_is "no ticks unless asked for" "$(field quiet .totals.aborts.timer)" 0
+    # 4 cores tick at every 5000 cycles; some of a thread's cycles are outside its transactions.
+    local most=$((4 * $(makespan ticks) / 5000))
+    tap_ok "--timer-tick=5000 aborts on 4 threads ($aborts of $most ticks)" \
+        between "$aborts" $((most / 5)) "$most"
+    tap_is "and each transaction commits in the end" \
+        "$(run ticks private 4 20000 -- --timer-tick=5000)" 80000
+    # Alone on its core a thread is not switched, however short its slice.
+    run alone private 1 20000 -- --slice=1000 >/dev/null
+    tap_is "a slice that ends with nobody waiting aborts nothing" \
+        "$(field alone .totals.aborts.timer)" 0
+    run long private 2 20000 -- --cores=1 --slice=1000000 >/dev/null
+    run short private 2 20000 -- --cores=1 --slice=10000 >/dev/null
+    tap_ok "shorter slices switch more often" test \
+        "$(field short .totals.aborts.timer)" -gt "$(field long .totals.aborts.timer)"
+}
+
 # Real waits are reported.
 part_waits() {
     tap_is "a read from another process ends" "$(run pipe pipe --)" read
@@ -97,7 +144,7 @@ part_waits() {
     tap_has "and reported as not repeatable" "$("$rtmgrind" "$program" pipe 2>&1)" "may not repeat"
 }
 
-[ $# -gt 0 ] || set -- repeat cores costs waits
+[ $# -gt 0 ] || set -- repeat cores costs more_costs ticks waits
 for part; do
     "part_$part"
 done

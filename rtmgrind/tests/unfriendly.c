@@ -67,6 +67,27 @@ static _Alignas(LINE) unsigned char area[4096];
     F(INVD, "invd")                              \
     F(WBINVD, "wbinvd")                          \
     F(SYSENTER, "sysenter")                      \
+    F(SYSEXIT, "sysexit")                        \
+    F(SYSRET, "sysretl")                         \
+    F(SGDT, "sgdt (%%rax)")                      \
+    F(SIDT, "sidt (%%rax)")                      \
+    F(LGDT, "lgdt (%%rax)")                      \
+    F(SLDT, "sldt (%%rax)")                      \
+    F(STR, "str %%ecx")                          \
+    F(SMSW, "smsw %%ecx")                        \
+    F(LMSW, "lmsw %%cx")                         \
+    F(VERR, "verr %%cx")                         \
+    F(INVLPG, "invlpg (%%rax)")                  \
+    F(SWAPGS, "swapgs")                          \
+    F(CLTS, "clts")                              \
+    F(MOV_CR, "mov %%cr0, %%rcx")                \
+    F(MOV_DR, "mov %%rcx, %%db7")                \
+    F(RDMSR, "rdmsr")                            \
+    F(WRMSR, "wrmsr")                            \
+    F(GETSEC, "getsec")                          \
+    F(FAR_CALL, "lcall *(%%rax)")                \
+    F(FAR_JMP, "ljmp *(%%rax)")                  \
+    F(FAR_RET, "lret")                           \
     F(UD2, "ud2")
 
 #define FRIENDLY(F)                                                \
@@ -89,6 +110,7 @@ static _Alignas(LINE) unsigned char area[4096];
     F(STMXCSR, "stmxcsr (%%rax)")                                  \
     F(X87, "fld1\n\tfstpl (%%rax)")                                \
     F(VZEROUPPER, "vzeroupper")                                    \
+    F(XGETBV, "xgetbv")                                            \
     F(BSWAP, "bswap %%rcx")
 
 #define DEFINE(name, text)                   \
