@@ -49,8 +49,8 @@
  *   in which it did, at the latest at its end: the destructor runs inside that section. With a loan
  *   open on the object in other tables, the last of these to return it destroys, in its thread:
  *   after at most 2 * ELISION_LOAN_SECTIONS + 1 more of that thread's sections, or at its next
- *   detach, collection or exit, whichever is first. An object that no table has changes for dies exactly
- *   when it would without tables.
+ *   detach, collection or exit, whichever is first. An object that no table has changes for dies
+ *   exactly when it would without tables.
  * Weak references see the object as long as its real count is not 0. A weak reference that is
  *   followed in the section that dropped the last reference brings the object back, and it does not
  *   die at that section's end.
@@ -86,8 +86,8 @@ extern "C" {
 /* A loan's credit is returned, but for one, when it grows beyond this. */
 #define ELISION_LOAN_CREDIT 4
 
-/* Sections in which a loan served nothing, after which it is returned, unless its object was touched
- * meanwhile: then after as many more. A guess. */
+/* Sections in which a loan served nothing, after which it is returned, unless its object was
+ * touched meanwhile: then after as many more. A guess. */
 #define ELISION_LOAN_SECTIONS 64
 
 /* Objects a thread suspects of conflicts; sections after which suspicion is halved (a guess); and
