@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # elision-bench: C benchmarks over Google Benchmark, placed by hwloc.
 
-PACKAGES_TEST += libbenchmark-dev libhwloc-dev jq libck-dev libitm1 libtbb-dev
+PACKAGES_TEST += libbenchmark-dev libhwloc-dev jq gnuplot-nox libck-dev libitm1 libtbb-dev
 
 BENCH_OBJECTS = $(addprefix $(OUT)/obj/bench/,main.o suites.o pairing.o cost.o capacity.o \
   refcount.o locks.o peers.o peer_libitm.o work.o place.o shim.o peer_cxx.o)
@@ -26,9 +26,14 @@ $(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision-refcount.a $(OU
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ $(BENCH_LIBS)
 
-# Without RTM, what needs transactions runs under the emulator; results in out/bench.
-bench: all $(OUT)/bin/elision-bench
-	$(Q)bench/run.sh full $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/bench
+# Without RTM, what needs transactions runs under the emulator; results in $(BENCH_DIR). What SUITES
+# leaves to choose is in run.sh. Only the suite interp needs the interpreter.
+BENCH_DIR = $(OUT)/bench
+BENCH_RUN = SUITES='$(SUITES)' SEEDS='$(SEEDS)' JOBS='$(JOBS)' PRESETS='$(PRESETS)' bench/run.sh
+BENCH_PROGRAMS = $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/python/bin/python3
+
+bench: all $(OUT)/bin/elision-bench $(if $(SUITES),$(if $(filter interp,$(SUITES)),python),python)
+	$(Q)$(BENCH_RUN) full $(BENCH_PROGRAMS) $(BENCH_DIR)
 
 bench-quick: all $(OUT)/bin/elision-bench
-	$(Q)bench/run.sh quick $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/bench
+	$(Q)$(BENCH_RUN) quick $(BENCH_PROGRAMS) $(BENCH_DIR)

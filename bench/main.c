@@ -3,6 +3,7 @@
  *
  *   elision-bench [--plan=PLAN] [--topology=SYNTHETIC] [Google Benchmark's options]
  *   elision-bench --show-plan [--plan=PLAN] [--topology=SYNTHETIC]
+ *   elision-bench --show-policies
  *
  * Exit status: 0 measured, 1 a benchmark failed, 2 bad options, plan or topology, or nothing
  * matched the filter. */
@@ -17,11 +18,13 @@
 #include "bench/place.h"
 #include "bench/suites.h"
 #include "elision/elision.h"
+#include "elision/policy.h"
 
 struct options {
     const char *plan;
     const char *topology;
     bool show;
+    bool show_policies;
     bool help;
 };
 
@@ -48,6 +51,9 @@ take_options(struct options *options, int *argc, char **argv)
         }
         else if (strcmp(argv[i], "--show-plan") == 0) {
             options->show = true;
+        }
+        else if (strcmp(argv[i], "--show-policies") == 0) {
+            options->show_policies = true;
         }
         else {
             options->help |= strcmp(argv[i], "--help") == 0;
@@ -135,6 +141,19 @@ show(const struct place_plan *plan)
     putchar('\n');
 }
 
+/* The presets that ELISION_POLICY takes; static-N is a form and no name. */
+static int
+show_policies(void)
+{
+    const char *name;
+    for (size_t i = 0; (name = elision_policy_name_(i)) != NULL; i++) {
+        if (strchr(name, 'N') == NULL) {
+            puts(name);
+        }
+    }
+    return 0;
+}
+
 /* Under the emulator every thread has a core of its own, so that there is nothing to pin. */
 static const char *
 default_plan(void)
@@ -172,8 +191,12 @@ main(int argc, char **argv)
     char error[256];
     take_options(&options, &argc, argv);
     if (options.help) {
-        puts("elision-bench [--plan=PLAN] [--topology=SYNTHETIC] [--show-plan] [options below]\n"
+        puts("elision-bench [--plan=PLAN] [--topology=SYNTHETIC] [--show-plan] [--show-policies]\n"
+             "    [options below]\n"
              "PLAN: compact scatter one-per-core smt-pairs one-socket explicit:LIST none");
+    }
+    if (options.show_policies) {
+        return show_policies();
     }
     if (!place_load(&topology, options.topology, error, sizeof error)) {
         fprintf(stderr, "elision-bench: %s\n", error);

@@ -1,45 +1,149 @@
 # SPDX-License-Identifier: MIT
-# Google Benchmark's JSON to Markdown: one row for each benchmark, one column for each number of
-# threads. With repetitions the median is shown, and the spread as (largest - smallest) / median.
+# Google Benchmark's JSON to Markdown, a table or two for each suite. With several results of one
+# name (repetitions, or seeds of the emulator) the median is shown, and half the range as a share of
+# it.
 
 def median: sort | if length == 0 then null else .[(length - 1) / 2 | floor] end;
 def places($n): . as $x | pow(10; $n) as $p | ($x * $p | round) / $p;
+def percent: "\(. * 100 | places(1)) %";
 
-# One run's figure: millions of sections a second, or nanoseconds where no sections are counted.
-def figure: if .sections then .sections / 1e6 else .real_time end;
+def spread: if length > 1 and median != 0 then
+        " ±\((max - min) / median * 50 | round) %" else "" end;
+
+# One run's figure: millions of sections or pairs a second, or nanoseconds where none are counted.
+def figure: if .sections then .sections / 1e6 elif .pairs then .pairs / 1e6 else .real_time end;
+
+# The share of sections that transactions ran; for what asks none, that of transactions committed.
+def share: map(.speculative // (if (.starts // 0) > 0 then .commits / .starts else null end)
+    | select(. != null)) | median;
 
 def cell:
-    (map(figure) | median) as $middle
-    | if length > 1 and $middle != 0 then
-        "\($middle | places(2)) ±\((map(figure) | max - min) / $middle * 50 | round) %"
-      else
-        "\($middle | places(2))"
-      end
-    + (map(select(.starts != null and .starts > 0) | .commits / .starts) | median
-       | if . then " (\(. * 100 | places(1)) % committed)" else "" end);
+    "\(map(figure) | median | places(2))\(map(figure) | spread)"
+    + (share | if . then " (\(percent))" else "" end);
 
-def table($unit; $rows):
-    ([$rows[].threads] | unique) as $threads
-    | if ($rows | length) == 0 then empty else
-        "\n| \($unit) | \($threads | map("\(.) thread\(if . > 1 then "s" else "" end)")
-            | join(" | ")) |",
-        "|---|\($threads | map("---:|") | join(""))",
-        ($rows | group_by(.row)[] | . as $row
-            | "| \($row[0].row) | "
-              + ($threads | map(. as $n | $row | map(select(.threads == $n))
-                  | if length > 0 then cell else "" end) | join(" | ")) + " |")
-      end;
+def head($names): "| \($names | join(" | ")) |",
+    "|---|\($names[1:] | map("---:|") | join(""))";
+
+def threads_of: [.[].threads] | unique;
+
+# Rows by what is measured, columns by number of threads.
+def by_threads($title):
+    if length == 0 then empty else
+        threads_of as $threads
+        | "", head([$title] + ($threads | map("\(.) thread\(if . > 1 then "s" else "" end)"))),
+        (group_by(.row)[] | . as $row
+            | "| \($row[0].row) | " + ($threads
+                | map(. as $n | $row | map(select(.threads == $n))
+                    | if length > 0 then cell else "" end) | join(" | ")) + " |")
+    end;
+
+def suite($name): map(select(.suite == $name));
+
+# The library's aborts by class on most threads, per thousand transactions.
+def aborts:
+    map(select(.how == "elided" and (.starts // 0) > 0)) as $runs
+    | if ($runs | length) == 0 then empty else
+        ($runs | map(.threads) | max) as $most
+        | ($runs[0] | keys_unsorted | map(select(startswith("abort_")))) as $causes
+        | "", "Transactions on \($most) threads: aborts per 1000 begun, by class; share of cycles:",
+        "", head(["workload"] + ($causes | map(ltrimstr("abort_")))
+            + ["fallbacks per 1000 sections", "cycles wasted"]),
+        ($runs | map(select(.threads == $most)) | group_by(.what)[]
+            | .[0] as $r
+            | "| \($r.what) | " + ($causes | map($r[.] / $r.starts * 1000 | places(1) | tostring)
+                | join(" | "))
+              + " | \(($r.fallbacks / $r.iterations * 1000) | places(1))"
+              + " | \(($r.cycles_speculating + $r.cycles_wasted) as $all
+                    | if $all > 0 then $r.cycles_wasted / $all | percent else "-" end) |")
+    end;
+
+# Each preset's speed as a share of the best preset's, by workload, on each number of threads.
+def policies:
+    if length == 0 then empty else
+        . as $all | threads_of[] as $n
+        | ($all | map(select(.threads == $n))) as $here
+        | ($here | map(.what) | unique) as $works
+        | (reduce $works[] as $w ({}; .[$w] = ($here | map(select(.what == $w) | figure) | max)))
+            as $best
+        | "", "\($n) thread\(if $n > 1 then "s" else "" end): share of the best preset's speed",
+        "", head(["policy"] + $works + ["geometric mean"]),
+        ($here | group_by(.how) | map(. as $row
+            | ($works | map(. as $w | $row | map(select(.what == $w) | figure) | median
+                | . / $best[$w])) as $shares
+            | {how: $row[0].how, shares: $shares,
+               mean: ($shares | map(log) | add / length | exp)})
+            | sort_by(-.mean)[]
+            | "| \(.how) | \(.shares + [.mean] | map(places(2) | tostring) | join(" | ")) |")
+    end;
+
+def kib: . * 64 / 1024 | places(1);
+
+def capacities:
+    if length == 0 then empty else
+        "", head(["set, cache state", "largest that commits, lines", "KiB",
+                  "smallest that never does, lines"]),
+        (group_by(.what + "/" + .how)[] | . as $row
+            | ($row | map(select(.commit_rate >= 0.5) | .lines) | max // 0) as $fits
+            | ($row | map(select(.commit_rate == 0) | .lines) | min) as $fails
+            | "| \($row[0].what), \($row[0].how) | \($fits) | \($fits | kib)"
+              + " | \($fails // "none tried") |")
+    end;
+
+# Python: milliseconds by mode; in brackets the speed beside the plain GIL on as many threads.
+def pythons:
+    if length == 0 then empty else
+        . as $all | threads_of[] as $n
+        | ($all | map(select(.threads == $n))) as $here
+        | ["plain GIL", "elided GIL", "GIL off", "stock Python"] as $modes
+        | "", "\($n) thread\(if $n > 1 then "s" else "" end): milliseconds"
+            + " (speed beside the plain GIL; transactions committed)",
+        "", head(["program"] + $modes),
+        ($here | group_by(.what)[] | . as $row
+            | ($row | map(select(.how == "plain GIL") | .real_time) | median) as $plain
+            | "| \($row[0].what) | " + ($modes | map(. as $m | $row | map(select(.how == $m))
+                | if length == 0 then ""
+                  else (map(.real_time) | median) as $t
+                      | "\($t / 1e6 | places(3))\(map(.real_time) | spread)"
+                        + (if $m == "plain GIL" or $plain == null then ""
+                           else " (\($plain / $t | places(2))"
+                               + (share | if . and $m == "elided GIL" then "; \(percent)"
+                                          else "" end) + ")" end)
+                  end) | join(" | ")) + " |")
+    end;
+
+def section($title; $text; body): [body] | if length == 0 then empty
+    else "", "### \($title)", "", $text, .[] end;
 
 .context as $c
 | [.benchmarks[] | select(.run_type == "iteration")
-   | . + {row: (.name | sub("/real_time.*"; "")), threads: .threads}] as $runs
+   | (.name | sub("/real_time.*"; "") | split("/")) as $parts
+   | . + {suite: $parts[0], what: $parts[1], how: ($parts[2] // ""),
+          lines: ($parts[3] // "0" | tonumber),
+          row: ($parts[1:] | join(" / "))}] as $runs
 | "\n## Evidence: \($c.evidence)\n",
-  "\($c.cpu), \($c.topology), plan \($c.plan), kernel \($c.kernel), microcode \($c.microcode),",
-  "backend \($c.backend) (\($c.backend_reason)), policy \($c.policy), TAA: \($c.taa), tsx:"
-      + " \($c.tsx), SMT \($c.smt).",
+  "\($c.cpu), \($c.topology), plan \($c.plan),",
+  "kernel \($c.kernel), microcode \($c.microcode), page size \($c.page_size),"
+      + " TAA: \($c.taa), tsx: \($c.tsx), SMT \($c.smt),",
+  "backend \($c.backend) (\($c.backend_reason)).",
   (if $c.evidence == "emulated" then
-      "Virtual time under rtmgrind: figures repeat exactly and are no wall-clock times."
-   else "Shared machines are noisy: compare within one column only." end),
+      "Virtual time under rtmgrind: a run repeats exactly; no figure is a wall-clock time. With"
+      + " several seeds of the emulator the median is shown, and ± half the range."
+   else "Median of the repetitions, and ± half the range. Shared machines are noisy: compare within"
+      + " one column only." end),
   (if $c.skipped then "Skipped: \($c.skipped)." else empty end),
-  table("million sections a second"; [$runs[] | select(.sections)]),
-  table("nanoseconds a step"; [$runs[] | select(.sections | not)])
+  section("cost"; "Nanoseconds a step, on one thread."; $runs | suite("cost")
+      | map(select(.sections | not)) | by_threads("step")),
+  section("cost of a section"; "Million sections a second."; $runs | suite("cost")
+      | map(select(.sections)) | by_threads("lock")),
+  section("fallback"; "Million sections a second."; $runs | suite("fallback")
+      | by_threads("workload / lock")),
+  section("lock"; "Million sections a second (in brackets: sections run by a transaction)."; $runs
+      | suite("lock") | by_threads("workload / lock"), aborts),
+  section("policy"; "One library, the retry policies of ten systems and its own."; $runs
+      | suite("policy") | policies),
+  section("refcount"; "Million pairs of increment and decrement a second (in brackets:"
+      + " transactions committed)."; $runs | suite("refcount") | by_threads("object / count")),
+  section("capacity"; "Lines of 64 bytes in one transaction."; $runs | suite("capacity")
+      | capacities),
+  section("interp"; "Python programs of fixed work for each thread (the ten of tests/interp) or in"
+      + " all (the others)."; $runs | suite("interp") | pythons)

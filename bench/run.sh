@@ -1,75 +1,282 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh quick|full BENCH RTMGRIND DIR: measures, and leaves in DIR one Google Benchmark JSON file
-# for each kind of evidence, report.md, and plots. Without RTM, transactions are measured under the
-# emulator, in virtual time; what needs none is measured natively. Never both in one table.
-# Exit status: 0, or that of the first benchmark that failed.
+# run.sh quick|full BENCH RTMGRIND PYTHON DIR: measures, and leaves in DIR one Google Benchmark JSON
+# file for each kind of evidence, report.md and plots. Where transactions work all is measured
+# natively; elsewhere what needs transactions runs under the emulator, in virtual time. Never both
+# in one table.
+#
+# SUITES chooses among: cost fallback lock policy refcount capacity interp. SEEDS are the emulator's
+# seeds that the suite lock is run with; JOBS how many emulated programs run at a time; PRESETS the
+# policies of the suite policy.
+# Exit status: 0; that of the first step that failed; 2 for bad usage or something that is missing.
 set -u -o pipefail
-
-mode=$1
-bench=$2
-rtmgrind=$3
-dir=$4
-here=$(dirname "${BASH_SOURCE[0]}")
-status=0
 
 die() {
     printf 'bench: %s\n' "$*" >&2
     exit 2
 }
 
-# A batch under the emulator is deterministic: one repetition, and short, says all.
+[ $# -eq 5 ] || die "usage: run.sh quick|full BENCH RTMGRIND PYTHON DIR"
+mode=$1
+bench=$2
+rtmgrind=$3
+python=$4
+dir=$5
+here=$(dirname "${BASH_SOURCE[0]}")
+known="cost fallback lock policy refcount capacity interp"
+stock=/usr/bin/python3
+jobs=${JOBS:-$(nproc)}
+
+# The virtual time of a run under the emulator is short: it repeats exactly, so that one says all;
+# seeds say how much hangs on the interleaving.
 case $mode in
     quick)
-        native=(--benchmark_min_time=0.01 --benchmark_repetitions=3)
-        emulated=(--benchmark_min_time=0.0003)
-        emulated_filter='^cost/.*/speculative|^lock/(disjoint|counter|bank|map-read)/'
+        suites=${SUITES:-cost fallback lock}
+        seeds=${SEEDS:-1}
+        native_time=0.005
+        native_repetitions=3
+        virtual_time=0.0002
+        workloads='(disjoint|counter|bank|map-read)'
+        interp_threads=4
         ;;
     full)
-        native=(--benchmark_min_time=0.1 --benchmark_repetitions=9)
-        emulated=(--benchmark_min_time=0.002)
-        emulated_filter='^cost/.*/speculative|^lock/'
+        suites=${SUITES:-$known}
+        seeds=${SEEDS:-1 2 3}
+        native_time=0.02
+        native_repetitions=7
+        virtual_time=0.0006
+        workloads='[a-z-]*'
+        interp_threads="1 2 4 8"
         ;;
     *) die "wants quick or full, not '$mode'" ;;
 esac
-native+=(--benchmark_enable_random_interleaving=true)
+for suite in $suites; do
+    case " $known " in
+        *" $suite "*) ;;
+        *) die "no suite is called '$suite': there are $known" ;;
+    esac
+done
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || die "JOBS wants a positive number, not '$jobs'"
+for seed in $seeds; do
+    [[ $seed =~ ^[0-9]+$ ]] || die "SEEDS wants numbers, not '$seed'"
+done
 command -v jq >/dev/null || die "no jq here: install it, or run make without SETUP=0"
-mkdir -p "$dir" || die "cannot write to $dir: check its permissions"
-rm -f "$dir"/*.json "$dir"/*.md "$dir"/*.svg
+mkdir -p "$dir/parts" || die "cannot write to $dir: check its permissions"
+rm -f "$dir"/*.json "$dir"/*.md "$dir"/*.svg "$dir"/parts/*
 
-# measure KIND COMMAND...: the JSON goes to DIR/KIND.json, one line a benchmark to the terminal.
-measure() {
-    local kind=$1
-    shift
-    echo "bench: $kind: $*"
-    "$@" --benchmark_out="$dir/$kind.json" --benchmark_out_format=json \
-        --benchmark_format=console --benchmark_color=false >"$dir/$kind.log" 2>&1
-    local result=$?
-    if [ "$result" -ne 0 ]; then
-        grep -E 'ERROR|elision-bench:|rtmgrind' "$dir/$kind.log" | head -n 5 >&2
-        echo "bench: $kind failed with status $result; log in $dir/$kind.log" >&2
-        [ "$status" -ne 0 ] || status=$result
+wanted() {
+    case " $suites " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+
+# --- Steps ----------------------------------------------------------------------------------------
+# A step is a program to run: its kind of evidence, a name, a guess how many seconds of a processor
+# it takes (only for the estimate of the time left), and the command.
+kinds=()
+names=()
+weights=()
+commands=()
+add() {
+    kinds+=("$1")
+    names+=("$2")
+    weights+=("$3")
+    shift 3
+    commands+=("$(printf '%q ' "$@")")
+}
+
+# Google Benchmark's: add_bench KIND NAME WEIGHT SEED FILTER [VARIABLE=VALUE...]
+add_bench() {
+    local kind=$1 name=$2 weight=$3 seed=$4 filter=$5
+    shift 5
+    local command=(env "$@")
+    if [ "$kind" = emulated ]; then
+        command+=("$rtmgrind" --quiet "--seed=$seed" -- "$bench"
+            "--benchmark_min_time=$virtual_time")
+    else
+        command+=("$bench" "--benchmark_min_time=$native_time"
+            "--benchmark_repetitions=$native_repetitions"
+            --benchmark_enable_random_interleaving=true)
+    fi
+    add "$kind" "$name" "$weight" "${command[@]}" "--benchmark_filter=$filter" \
+        "--benchmark_out=$dir/parts/$kind.$name.json" --benchmark_out_format=json \
+        --benchmark_format=console --benchmark_color=false
+}
+
+# Python's: add_interp KIND MODE THREADS REPETITION VARIABLE=VALUE... -- PYTHON
+add_interp() {
+    local kind=$1 label=$2 threads=$3 repetition=$4
+    shift 4
+    local variables=()
+    while [ "$1" != -- ]; do
+        variables+=("$1")
+        shift
+    done
+    local command=(env PYTHONHASHSEED=0 ${variables[@]+"${variables[@]}"})
+    [ "$kind" = hardware ] || command+=("$rtmgrind" --quiet --)
+    add "$kind" "interp.${label// /-}.$threads.$repetition" 17 "$here/interp/step.sh" \
+        "$label" "$dir/parts/$kind.interp.${label// /-}.$threads.$repetition.json" \
+        "${command[@]}" "$2" -B "$here/interp/suite.py" --scale 200 --threads "$threads"
+}
+
+add_python() {
+    local kind=$1 threads repetition
+    if [ ! -x "$python" ]; then
+        skip "interp" "no $python: run make python"
         return
     fi
-    jq -r '"bench: \(.context.evidence): \(.benchmarks | length) results, plan \(.context.plan)"' \
-        "$dir/$kind.json"
+    for threads in $interp_threads; do
+        for repetition in $2; do
+            add_interp "$kind" "plain GIL" "$threads" "$repetition" PYTHON_GIL=1 \
+                PYTHON_ELISION=0 -- "$python"
+            add_interp "$kind" "elided GIL" "$threads" "$repetition" PYTHON_GIL=1 \
+                PYTHON_ELISION=1 -- "$python"
+            add_interp "$kind" "GIL off" "$threads" "$repetition" PYTHON_GIL=0 \
+                PYTHON_ELISION=0 -- "$python"
+            [ ! -x $stock ] || add_interp "$kind" "stock Python" "$threads" "$repetition" \
+                PYTHONDONTWRITEBYTECODE=1 -- $stock
+        done
+    done
+    [ -x $stock ] || skip "stock Python" "no $stock"
+}
+
+skips=()
+skip() {
+    skips+=("$1: $2")
+}
+
+plan_steps() {
+    local seed preset
+    local plain=() elided=()
+    for suite in cost fallback lock refcount; do
+        wanted $suite && plain+=("$suite")
+    done
+    for suite in cost refcount capacity; do
+        wanted $suite && elided+=("$suite")
+    done
+    if [ "$kind" = hardware ]; then
+        plain+=(${elided[@]+"${elided[@]}"})
+        seeds=1
+    fi
+    local filter=
+    for suite in ${plain[@]+"${plain[@]}"}; do
+        case $suite in
+            lock) filter+="|^lock/$workloads/" ;;
+            *) filter+="|^$suite/" ;;
+        esac
+    done
+    [ -z "$filter" ] || add_bench "$native" locks 60 1 "${filter#|}"
+    if [ "$kind" = emulated ]; then
+        wanted cost && add_bench emulated cost 2 1 '^cost/.*/speculative'
+        wanted refcount && add_bench emulated refcount 24 1 '^refcount/'
+        wanted capacity && add_bench emulated capacity 4 1 '^capacity/'
+    fi
+    for seed in $seeds; do
+        wanted lock || break
+        [ "$kind" = hardware ] ||
+            add_bench emulated "lock.$seed" 60 "$seed" "^lock/$workloads/"
+        add_bench "$kind" "glibc.$seed" 16 "$seed" "^lock/$workloads/glibc-elided/" \
+            GLIBC_TUNABLES=glibc.elision.enable=1
+    done
+    for preset in ${PRESETS:-$("$bench" --show-policies)}; do
+        wanted policy || break
+        add_bench "$kind" "policy.$preset" 16 1 "^policy/$workloads/" "ELISION_POLICY=$preset"
+    done
+    if wanted interp; then
+        case $kind in
+            hardware) add_python hardware "1 2 3 4 5" ;;
+            *) add_python emulated 1 ;;
+        esac
+    fi
+}
+
+# --- Running them ---------------------------------------------------------------------------------
+status=0
+done_weight=0
+total_weight=0
+finished=0
+start=$SECONDS
+
+minutes() {
+    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+# finish STEP RESULT: a line for a step that has ended, with an estimate of what is left.
+finish() {
+    local step=$1 result=$2 part left
+    part=$dir/parts/${kinds[$step]}.${names[$step]}
+    finished=$((finished + 1))
+    done_weight=$((done_weight + weights[step]))
+    left=$(((SECONDS - start) * (total_weight - done_weight) / done_weight))
+    if [ "$result" -ne 0 ]; then
+        grep -hE 'ERROR|elision-bench:|rtmgrind|rror' "$part.log" "$part.json" 2>/dev/null |
+            head -n 5 >&2
+        echo "bench: ${names[$step]} failed with status $result; log in $part.log" >&2
+        [ "$status" -ne 0 ] || status=$result
+    fi
+    printf 'bench: [%d/%d] %s %s: %s results; %s gone, about %s left\n' "$finished" \
+        ${#names[@]} "${kinds[$step]}" "${names[$step]}" \
+        "$(jq '.benchmarks | length' "$part.json" 2>/dev/null || echo no)" \
+        "$(minutes $((SECONDS - start)))" "$(minutes "$left")"
+}
+
+launch() {
+    eval "${commands[$1]}" >"$dir/parts/${kinds[$1]}.${names[$1]}.log" 2>&1
+}
+
+# Native steps one after the other, since they disturb each other; emulated ones side by side.
+run_steps() {
+    local step pid ended
+    local -A running=()
+    for step in "${!names[@]}"; do
+        total_weight=$((total_weight + weights[step]))
+    done
+    for step in "${!names[@]}"; do
+        [ "${kinds[$step]}" = emulated ] && continue
+        launch "$step"
+        finish "$step" $?
+    done
+    for step in "${!names[@]}"; do
+        [ "${kinds[$step]}" = emulated ] || continue
+        while [ ${#running[@]} -ge "$jobs" ]; do
+            wait -n -p ended
+            finish "${running[$ended]}" $?
+            unset "running[$ended]"
+        done
+        launch "$step" &
+        pid=$!
+        running[$pid]=$step
+    done
+    while [ ${#running[@]} -gt 0 ]; do
+        wait -n -p ended
+        finish "${running[$ended]}" $?
+        unset "running[$ended]"
+    done
+}
+
+# All parts of one kind in one file: the context of the first, what no part could measure.
+merge() {
+    local parts=("$dir/parts/$1".*.json)
+    [ -e "${parts[0]}" ] || return 0
+    jq -s --arg skips "$(printf '%s; ' ${skips[@]+"${skips[@]}"})" -f "$here/merge.jq" \
+        "${parts[@]}" >"$dir/$1.json"
 }
 
 if "$bench" --benchmark_list_tests 2>/dev/null | grep -q '/speculative'; then
-    measure hardware "$bench" "${native[@]}"
+    kind=hardware
+    native=hardware
 else
-    measure native "$bench" "${native[@]}" '--benchmark_filter=^cost/|^fallback/'
+    kind=emulated
+    native=native
     [ -x "$rtmgrind" ] || die "no RTM on this machine and no $rtmgrind: install valgrind, run make"
-    measure emulated "$rtmgrind" --quiet -- "$bench" "${emulated[@]}" \
-        "--benchmark_filter=$emulated_filter"
 fi
+plan_steps
+[ ${#names[@]} -gt 0 ] || die "nothing to measure here of: $suites"
+echo "bench: $mode, ${#names[@]} steps, $kind evidence for transactions; results in $dir"
+run_steps
 [ "$status" -eq 0 ] || exit "$status"
-
-{
-    echo "# Benchmarks"
-    for kind in hardware native emulated; do
-        [ -e "$dir/$kind.json" ] && jq -r -f "$here/report.jq" "$dir/$kind.json"
-    done
-} >"$dir/report.md"
-echo "bench: written: $dir/report.md"
+for evidence in hardware native emulated; do
+    merge $evidence || die "cannot read what the steps left in $dir/parts"
+done
+"$here/report.sh" "$dir" || exit
+echo "bench: written: $dir/report.md after $(minutes $((SECONDS - start)))"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-PACKAGES_TEST += hwloc-nox
+PACKAGES_TEST += hwloc-nox python3
 BENCH_TESTS = $(addprefix tests/bench/,plans.sh quick.sh shim.sh peers.sh)
 TESTS += $(BENCH_TESTS)
+TESTS_LATE += tests/bench/interp.sh
 $(BENCH_TESTS): $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind
 tests/bench/shim.sh: $(OUT)/tests/bench/shim
 

@@ -9,17 +9,52 @@ bench=out/bin/elision-bench
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-tap_ok "the short form runs" bench/run.sh quick $bench out/bin/rtmgrind "$dir/out"
+# run DIR [MODE]: with what the environment says.
+run() {
+    bench/run.sh "${2-quick}" $bench out/bin/rtmgrind out/python/bin/python3 "$1" 2>&1
+}
+
+tap_ok "the short form runs" run "$dir/out"
+tap_has "progress says how much is left" "$(SUITES=cost run "$dir/cost")" "about 0:00 left"
 tap_is "every result is there and none is an error" \
     "$(jq -s '[.[].benchmarks[]] | (length > 20) and (map(.error_occurred) | any | not)' \
         "$dir"/out/*.json)" true
 tap_is "each file says its kind of evidence" \
     "$(jq -r '.context.evidence + ".json"' "$dir"/out/*.json)" "$(cd "$dir/out" && ls -- *.json)"
-tap_has "the report is written" "$(cat "$dir/out/report.md" 2>&1)" "lock/disjoint/elided"
+tap_has "the report is written" "$(cat "$dir/out/report.md" 2>&1)" "| disjoint / elided |"
 
 for key in cpu kernel microcode page_size plan policy smt taa topology tsx backend; do
     tap_is "context: $key" "$(jq -s "map(.context.$key != null) | all" "$dir"/out/*.json)" true
 done
+
+tap_has "and shows a plot" "$(cat "$dir/out/report.md")" "](speed-up-"
+tap_is "every plot it shows is there" "$(sed -n 's/^!.*(\(.*\))$/\1/p' "$dir/out/report.md" |
+    while read -r plot; do [ -s "$dir/out/$plot" ] || echo "$plot"; done)" ""
+
+# refused NAME WHAT COMMAND...: exit status 2 and one line that says WHAT.
+refused() {
+    local name=$1 what=$2 output
+    shift 2
+    output=$("$@" 2>&1 >/dev/null)
+    tap_is "$name: status" $? 2
+    tap_has "$name: says so" "$output" "$what"
+}
+# shellcheck disable=SC2329  # called through refused
+go() { bench/run.sh "$1" $bench out/bin/rtmgrind out/python/bin/python3 "$dir/refused"; }
+SUITES="cost wonder" refused "a suite that is not there" "no suite is called 'wonder'" go quick
+SEEDS=one refused "a seed that is no number" "SEEDS wants numbers" go quick
+JOBS=0 refused "no job at a time" "JOBS wants a positive number" go quick
+refused "an unknown form" "wants quick or full" go slow
+refused "too few arguments" "usage" bench/run.sh quick
+
+# A step that fails: no report, its message, its status.
+printf '#!/bin/sh\ncase $* in *--benchmark_list_tests*) exit 0;; esac\n%s\n' \
+    'echo "elision-bench: broken on purpose" >&2; exit 7' >"$dir/broken"
+chmod +x "$dir/broken"
+output=$(SUITES=cost bench/run.sh quick "$dir/broken" out/bin/rtmgrind no "$dir/failed" 2>&1)
+tap_is "a step that fails: its status" $? 7
+tap_has "its message" "$output" "broken on purpose"
+tap_ok "no report" test ! -e "$dir/failed/report.md"
 
 # Emulated figures repeat exactly.
 if [ -e "$dir/out/emulated.json" ]; then

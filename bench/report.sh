@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# report.sh DIR: from the JSON files in DIR, report.md and, by gnuplot, the plots that it shows.
+# Exit status: 0, or 1 with a line that says what could not be made.
+set -u -o pipefail
+
+dir=$1
+here=$(dirname "${BASH_SOURCE[0]}")
+
+die() {
+    printf 'bench: %s\n' "$*" >&2
+    exit 1
+}
+
+scratch=$(mktemp -d) || die "cannot make a temporary folder"
+trap 'rm -rf "$scratch"' EXIT
+
+# plot KIND NAME: DIR/NAME-KIND.svg and a line of Markdown, where there is data for it.
+plot() {
+    local kind=$1 name=$2 file=$dir/$2-$1.svg
+    jq -r --arg plot "$name" -f "$here/plots.jq" "$dir/$kind.json" >"$scratch/script" ||
+        die "cannot read what is to be plotted from $dir/$kind.json"
+    [ -s "$scratch/script" ] || return 0
+    gnuplot "$scratch/script" >"$scratch/svg" 2>"$scratch/error" && [ -s "$scratch/svg" ] ||
+        die "gnuplot does not plot $name: $(tail -n 1 "$scratch/error")"
+    mv "$scratch/svg" "$file"
+    printf '\n![%s, %s](%s)\n' "$name" "$kind" "${file##*/}"
+}
+
+{
+    echo "# Benchmarks"
+    echo
+    echo "Made by \`make bench\`, suites of \`bench/README.md\`. Losing rows are left in."
+    for kind in hardware native emulated; do
+        [ -e "$dir/$kind.json" ] || continue
+        jq -r -f "$here/report.jq" "$dir/$kind.json" || die "cannot read $dir/$kind.json"
+        if ! command -v gnuplot >/dev/null; then
+            printf '\nNo plots: gnuplot is not installed.\n'
+            continue
+        fi
+        for name in speed-up transactions aborts policy refcount capacity interp; do
+            plot "$kind" "$name"
+        done
+    done
+} >"$dir/report.md" || exit
