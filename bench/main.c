@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
@@ -107,6 +108,30 @@ tsx_option(char *line, size_t size)
     return answer;
 }
 
+static double
+seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* The rate of the time stamp counter, from 20 ms of sleep; the library's cycles are in its ticks. */
+static void
+describe_tsc(char *line, size_t size)
+{
+#if defined(__x86_64__)
+    double begin = seconds_now();
+    unsigned long long ticks = __builtin_ia32_rdtsc();
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+    ticks = __builtin_ia32_rdtsc() - ticks;
+    snprintf(line, size, "%.0f", (double)ticks / (seconds_now() - begin) / 1e6);
+    bench_context("tsc_mhz", line);
+#else
+    (void)line, (void)size;
+#endif
+}
+
 static void
 describe(const struct place_plan *plan)
 {
@@ -129,6 +154,7 @@ describe(const struct place_plan *plan)
     bench_context("kernel", uname(&name) == 0 ? name.release : "unknown");
     snprintf(line, sizeof line, "%ld", sysconf(_SC_PAGESIZE));
     bench_context("page_size", line);
+    describe_tsc(line, sizeof line);
 }
 
 static void
