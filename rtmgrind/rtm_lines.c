@@ -35,7 +35,7 @@ rtm_line_addr(const struct rtm_line *l)
 static inline UInt
 hash(Addr line)
 {
-    return (UInt)((line >> 6) * 0x9E3779B97F4A7C15ULL >> (64 - BUCKET_BITS));
+    return rtm_spread(line) >> (32 - BUCKET_BITS);
 }
 
 static inline struct rtm_line *
@@ -141,24 +141,6 @@ rtm_lines_release(struct rtm_tx *tx)
 
 /* ------------------------------------------------------------------ */
 
-/* Index of l in the transaction's sets, or -1. */
-static Int
-touch_of(const struct rtm_tx *tx, const struct rtm_line *l)
-{
-    const UInt slot = (l->addr >> 6) % RTM_FILTER;
-    Int i;
-
-    if (tx->filter_gen[slot] == tx->gen && (tx->filter[slot] & ~1UL) == l->addr) {
-        return tx->filter_at[slot];
-    }
-    for (i = tx->n_touch - 1; i >= 0; i--) {
-        if (tx->touch[i].line == l) {
-            return i;
-        }
-    }
-    return -1;
-}
-
 /* An access as the tables see it: part of one line. */
 struct access {
     Addr line, at; /* line's address; first byte accessed in it */
@@ -176,16 +158,16 @@ part_of(Addr line, Addr a, SizeT n, Bool write)
     return (struct access){line, line + from, (UChar)words, write};
 }
 
-/* Abort the transaction on `core`, which lost line l to another access. */
+/* Abort the transaction on `core`, which lost the line to another access. */
 static void
-lose(Int core, const struct rtm_line *l, const struct access *x)
+lose(Int core, const struct access *x)
 {
     struct rtm_thread *victim = rtm_on_core[core];
 
     tl_assert(victim && victim != rtm_cur);
     tl_assert(victim->tx.state == RTM_TX_LIVE);
     {
-        const Int i = touch_of(&victim->tx, l);
+        const Int i = rtm_touch_of(&victim->tx, x->line);
         rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at, x->words, x->write);
     }
     rtm_tx_abort_parked(victim, RTM_CONFLICT | RTM_RETRY, RTM_C_CONFLICT, NULL);
@@ -199,7 +181,7 @@ take(struct rtm_line *l, Int me, const struct access *x)
     ULong readers;
 
     if (l->writer >= 0 && l->writer != me) {
-        lose(l->writer, l, x);
+        lose(l->writer, x);
         l = find(x->line);
     }
     if (!x->write || !l) {
@@ -209,7 +191,7 @@ take(struct rtm_line *l, Int me, const struct access *x)
     while (readers) {
         const Int core = __builtin_ctzll(readers);
         readers &= readers - 1;
-        lose(core, l, x);
+        lose(core, x);
         l = find(x->line);
         if (!l) {
             return;
@@ -254,51 +236,9 @@ transfer(struct rtm_line *l, Int me, Bool write)
     }
 }
 
-static void
-check_capacity(struct rtm_tx *tx, Addr line, Bool write)
-{
-    if (write) {
-        const Int set = (line >> 6) & (rtm_opt.sets - 1);
-        if (++tx->set_count[set] > rtm_opt.ways / rtm_opt.smt) {
-            rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_WRITE, NULL);
-        }
-    }
-    else if (tx->n_read > rtm_opt.read_lines / rtm_opt.smt) {
-        rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_READ, NULL);
-    }
-}
-
-static Int
-new_touch(struct rtm_tx *tx, struct rtm_line *l)
-{
-    struct rtm_touch *t;
-
-    if (tx->n_touch == tx->cap_touch) {
-        tx->cap_touch = tx->cap_touch ? 2 * tx->cap_touch : 64;
-        tx->touch = VG_(realloc)("rtm.touch", tx->touch, tx->cap_touch * sizeof *tx->touch);
-    }
-    t = &tx->touch[tx->n_touch++];
-    t->line = l;
-    t->words = 0;
-    t->read = t->write = False;
-    return tx->n_touch - 1;
-}
-
-static void
-note_words(struct rtm_touch *t, UChar words)
-{
-    UChar fresh = words & ~t->words;
-    const Addr pc = rtm_cur->gs->guest_RIP;
-
-    t->words |= words;
-    for (; fresh; fresh &= fresh - 1) {
-        t->pc[__builtin_ctz(fresh)] = pc;
-    }
-}
-
 /* An access that the filter does not know: first to the line, first write, or
- * first to a word. Returns the index of the line in the sets. */
-static Int
+ * first to a word. */
+static void
 tx_touch(struct rtm_tx *tx, const struct access *x)
 {
     const Int me = tx->core;
@@ -313,32 +253,31 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
     l = find_or_add(x->line);
     take(l, me, x);
     l = find_or_add(x->line);
-    i = touch_of(tx, l);
+    i = rtm_touch_of(tx, x->line);
     if (x->write && (i < 0 || !tx->touch[i].write)) {
         /* After take(), which may have put the old contents back. May fault
            (the page may be missing): nothing depends on it yet. */
         rtm_copy(old, (const void *)x->line, RTM_LINE);
     }
     if (i < 0) {
-        i = new_touch(tx, l);
+        i = rtm_new_touch(tx, l);
     }
     t = &tx->touch[i];
-    note_words(t, x->words);
+    rtm_note_words(t, x->words);
     transfer(l, me, x->write);
     if (x->write && !t->write) {
         t->write = True;
         rtm_copy(t->old, old, RTM_LINE);
         l->writer = me;
         tx->n_write++;
-        check_capacity(tx, x->line, True);
+        rtm_check_capacity(tx, x->line, True);
     }
     else if (!x->write && !t->read) {
         t->read = True;
         l->readers |= 1ULL << me;
         tx->n_read++;
-        check_capacity(tx, x->line, False);
+        rtm_check_capacity(tx, x->line, False);
     }
-    return i;
 }
 
 static void
@@ -361,7 +300,7 @@ tx_access(struct rtm_tx *tx, const struct access *x)
         return;
     }
     written = x->write || (known && (tx->filter[slot] & 1));
-    tx->filter_at[slot] = tx_touch(tx, x);
+    tx_touch(tx, x);
     tx->filter_gen[slot] = tx->gen;
     tx->filter_words[slot] = x->words | (known ? tx->filter_words[slot] : 0);
     tx->filter[slot] = x->line | (written ? 1 : 0);

@@ -8,6 +8,7 @@
  *   rtm_decode.c   guest bytes -> RTM instruction, or unfriendly instruction
  *   rtm_txn.c      transactions: begin, commit, doom, rollback
  *   rtm_lines.c    which transaction holds which cache line; conflicts
+ *   rtm_touch.c    what a transaction has touched; capacity
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
@@ -165,12 +166,12 @@ struct rtm_tx {
     Int n_read, n_write;
     struct rtm_touch *touch; /* n_touch used of cap_touch */
     Int n_touch, cap_touch;
+    ULong *index; /* open-addressed, 2 * cap_touch: gen << 32 | place in touch */
     UShort set_count[RTM_MAX_SETS];
     /* Direct-mapped: lines already in the sets; entry is line | 1 if
        written; valid while the generation matches. */
     Addr filter[RTM_FILTER];
     UInt filter_gen[RTM_FILTER];
-    Int filter_at[RTM_FILTER]; /* index into touch */
     UChar filter_words[RTM_FILTER];
     UInt gen;
     UChar saved[sizeof(VexGuestAMD64State)];
@@ -348,6 +349,18 @@ void rtm_lines_release(struct rtm_tx *tx);
 ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
 void rtm_lines_trim(void);         /* bound the memory of idle lines */
 Addr rtm_line_addr(const struct rtm_line *l);
+
+static inline UInt
+rtm_spread(Addr line)
+{
+    return (UInt)((line >> 6) * 0x9E3779B97F4A7C15ULL >> 32);
+}
+
+/* rtm_touch.c */
+Int rtm_touch_of(const struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
+Int rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l);
+void rtm_note_words(struct rtm_touch *t, UChar words);
+void rtm_check_capacity(struct rtm_tx *tx, Addr line, Bool write); /* dooms when it is too much */
 
 /* rtm_decode.c */
 enum rtm_insn {

@@ -177,7 +177,8 @@ quantum(const struct rtm_thread *t)
     if (q == 0) {
         q = lately ? rtm_tx_cycles_avg / 4 : rtm_transfer_gap(t->clock) / 2;
         q = q < 16 ? 16 : q > 1000 ? 1000 : q;
-        spin = lately ? t->spun / 32 : t->spun / 8;
+        spin = t->clock - t->paused_at < SPIN_GAP ? t->spun : 0;
+        spin = lately ? spin / 32 : spin / 8;
         spin = spin < MOST_SPINNING ? spin : MOST_SPINNING;
         q = spin > q ? spin : q;
     }
@@ -305,14 +306,18 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
 {
     struct rtm_thread *t = &rtm_threads[tid];
     struct rtm_thread *p = &rtm_threads[parent];
-    struct rtm_touch *touch = t->tx.touch;
+    struct rtm_touch *touch = t->tx.touch; /* of a thread before that had this number */
+    ULong *index = t->tx.index;
     const Int cap = t->tx.cap_touch;
+    const UInt gen = t->tx.gen;
 
     tl_assert(tid < RTM_MAX_THREADS);
     rtm_lock_guard();
     VG_(memset)(t, 0, sizeof *t);
     t->tx.touch = touch;
+    t->tx.index = index;
     t->tx.cap_touch = cap;
+    t->tx.gen = gen;
     t->tid = tid;
     t->shadow = &t->early;
     t->core = -1;

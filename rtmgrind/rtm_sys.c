@@ -50,21 +50,44 @@ rtm_cycles_to_ns(ULong cycles)
 ULong
 rtm_ns_to_cycles(ULong ns)
 {
-    const __uint128_t c = (__uint128_t)ns * rtm_opt.mhz / 1000;
+    const __uint128_t c = ((__uint128_t)ns * rtm_opt.mhz + 999) / 1000;
 
     return c > RTM_NEVER / 2 ? RTM_NEVER / 2 : (ULong)c;
+}
+
+enum {
+    CPUTIME_PROCESS = 2, /* CLOCK_PROCESS_CPUTIME_ID */
+    CPUTIME_THREAD = 3,  /* CLOCK_THREAD_CPUTIME_ID */
+    REALTIME_COARSE = 5,
+    TAI = 11
+};
+
+/* What a clock reads at virtual time zero. */
+static ULong
+base_ns(Int clock)
+{
+    return clock == VKI_CLOCK_REALTIME || clock == REALTIME_COARSE || clock == TAI ? real_base_ns
+                                                                                   : mono_base_ns;
+}
+
+ULong
+rtm_when_it_reads(Int clock, ULong ns)
+{
+    const ULong now = rtm_clock();
+    const ULong start = clock == CPUTIME_PROCESS || clock == CPUTIME_THREAD
+                            ? rtm_virtual_ns(clock) - rtm_cycles_to_ns(now)
+                            : base_ns(clock);
+    const ULong then = ns > start ? rtm_ns_to_cycles(ns - start) : 0;
+
+    return then > now ? then : now;
 }
 
 ULong
 rtm_virtual_ns(Int clock)
 {
     switch (clock) {
-    case VKI_CLOCK_REALTIME:
-    case 5: /* CLOCK_REALTIME_COARSE */
-    case 11: /* CLOCK_TAI */ return real_base_ns + rtm_cycles_to_ns(rtm_clock());
-    case 3: /* CLOCK_THREAD_CPUTIME_ID */
-        return rtm_cycles_to_ns(rtm_cur->cpu + rtm_clock() - rtm_cur->clock);
-    case 2: /* CLOCK_PROCESS_CPUTIME_ID */ {
+    case CPUTIME_THREAD: return rtm_cycles_to_ns(rtm_cur->cpu + rtm_clock() - rtm_cur->clock);
+    case CPUTIME_PROCESS: {
         ULong sum = rtm_clock() - rtm_cur->clock;
         Int i;
         for (i = 1; i < RTM_MAX_THREADS; i++) {
@@ -72,7 +95,7 @@ rtm_virtual_ns(Int clock)
         }
         return rtm_cycles_to_ns(sum);
     }
-    default: return mono_base_ns + rtm_cycles_to_ns(rtm_clock());
+    default: return base_ns(clock) + rtm_cycles_to_ns(rtm_clock());
     }
 }
 

@@ -11,8 +11,10 @@
 
 extern ULong rtm_sa_flags[_VKI_NSIG + 1]; /* as the program set them */
 
-/* A clock's reading, in nanoseconds; the virtual cycles behind them. */
+/* A clock's reading, in nanoseconds; when it reads so much, or now if it does; cycles and
+ * nanoseconds, these rounded down, those up. */
 ULong rtm_virtual_ns(Int clock);
+ULong rtm_when_it_reads(Int clock, ULong ns);
 ULong rtm_cycles_to_ns(ULong cycles);
 ULong rtm_ns_to_cycles(ULong ns);
 

@@ -51,16 +51,11 @@ static ULong
 end_of(const struct vki_timespec *ts, Bool absolute, Int clock)
 {
     const ULong ns = ts->tv_sec * 1000000000ULL + ts->tv_nsec;
-    ULong now;
 
     if (ts->tv_sec < 0) {
         return rtm_clock();
     }
-    if (!absolute) {
-        return rtm_clock() + rtm_ns_to_cycles(ns);
-    }
-    now = rtm_virtual_ns(clock);
-    return rtm_clock() + (ns > now ? rtm_ns_to_cycles(ns - now) + 1 : 0);
+    return absolute ? rtm_when_it_reads(clock, ns) : rtm_clock() + rtm_ns_to_cycles(ns);
 }
 
 static Bool

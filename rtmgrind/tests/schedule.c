@@ -3,6 +3,7 @@
  * Something to schedule and to report, for time.sh and report.sh:
  *
  *   counter THREADS N    each thread adds 1 to shared_counter N times, in transactions
+ *   gate THREADS N       the same, once all have waited with PAUSE for a common time
  *   private THREADS N    the same, each to a line of its own
  *   plain THREADS N      the same, under a lock and without transactions
  *   neighbours           two threads fight over different words of one line, on the heap
@@ -31,6 +32,7 @@ struct line shared_counter;
 static struct line own[MOST];
 static _Alignas(LINE) volatile int lock_word;
 static int n_adds, shared, plain;
+static uint64_t gate;
 
 static void
 lock(void)
@@ -72,6 +74,9 @@ add_many(void *p)
     volatile uint64_t *to = shared ? &shared_counter.word[0] : &own[(intptr_t)p].word[0];
     int i;
 
+    while (now() < gate) {
+        __asm__ volatile("pause");
+    }
     for (i = 0; i < n_adds; i++) {
         add_one(to);
     }
@@ -294,7 +299,8 @@ main(int argc, char **argv)
     const int threads = argc > 2 ? atoi(argv[2]) : 0;
 
     n_adds = argc > 3 ? atoi(argv[3]) : 0;
-    shared = !strcmp(what, "counter");
+    gate = strcmp(what, "gate") ? 0 : now() + 1000000;
+    shared = !strcmp(what, "counter") || gate;
     if (argc > 3 && threads > MOST) {
         return 2;
     }

@@ -36,6 +36,11 @@ part_repeat() {
     tap_ok "with conflicts in it ($(field a .totals.aborts.conflict))" \
         test "$(field a .totals.aborts.conflict)" -gt 10
     tap_is "and no real waits" "$(field a .totals.real_waits)" 0
+    run early counter 4 5000 -- >/dev/null
+    run gate gate 4 5000 -- >/dev/null
+    local met
+    met=$(($(field gate .totals.aborts.conflict) * 100 / $(field early .totals.aborts.conflict)))
+    tap_ok "threads that waited meet as often ($met %)" between "$met" 30 300
     declare -A seen
     for seed in 1 2 3 4; do
         run "s$seed" counter 4 500 -- --seed=$seed >/dev/null

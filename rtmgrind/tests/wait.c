@@ -42,6 +42,30 @@ absolute_sleep(void **state)
     assert_in_range(now() - start, 5 * MS - OVERHEAD, 5 * MS + OVERHEAD);
 }
 
+/* Whatever the time at which the sleep began. */
+static void
+absolute_sleeps_end_to_the_cycle(void **state)
+{
+    struct timespec end = in_ms(CLOCK_MONOTONIC, 2);
+    uint64_t last = 0;
+    int i;
+
+    (void)state;
+    end.tv_nsec -= end.tv_nsec % 1000000;
+    for (i = 0; i < 7; i++) {
+        uint64_t woke;
+        assert_int_equal(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL), 0);
+        woke = now();
+        assert_true(last == 0 || woke - last == MS);
+        last = woke;
+        while (now() - woke < (uint64_t)(1000 + i)) {
+        }
+        end.tv_nsec += 1000000;
+        end.tv_sec += end.tv_nsec / 1000000000;
+        end.tv_nsec %= 1000000000;
+    }
+}
+
 static void
 clocks_agree(void **state)
 {
@@ -337,6 +361,7 @@ main(void)
         cmocka_unit_test(sleep_lasts_its_time),
         cmocka_unit_test(hour_long_sleep_is_over_at_once),
         cmocka_unit_test(absolute_sleep),
+        cmocka_unit_test(absolute_sleeps_end_to_the_cycle),
         cmocka_unit_test(clocks_agree),
         cmocka_unit_test(cpu_time_does_not_count_sleep),
         cmocka_unit_test(sleeps_end_in_order),
