@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# hwcheck.sh OUT FILE: for a machine with RTM. Finds out what it is, what transactions cost and hold
-# here, runs the emulator's litmus tests natively and compares each outcome with the emulator's, runs
-# short benchmarks, and writes it all to FILE, one JSON file to send in. OUT is the build's folder.
+# hwcheck.sh OUT FILE: for a machine with RTM. Finds out what it is, what transactions cost and
+# hold here, runs the emulator's litmus tests natively, compares each outcome with the emulator's,
+# runs short benchmarks, and writes it all to FILE, one JSON file to send in. OUT is the build's
+# folder.
 # Nothing leaves the machine; read the file before you send it.
 #
 # HWCHECK_MACHINE is a command that stands before each native program (tests give the emulator as
@@ -58,8 +59,8 @@ jq -n --arg model "$(cpuinfo 'model name')" --arg microcode "$(cpuinfo microcode
     '$ARGS.named | .tsx = (if .tsx == "" then "default" else .tsx end)' >"$dir/facts"
 
 # --- Litmus tests ---------------------------------------------------------------------------------
-# Each program prints a point for each question. Left out is what asks the emulator about itself: its
-# client requests, its virtual time and its cores; and what needs instructions that are not here.
+# Each program prints a point for each question. Left out is what asks the emulator about itself:
+# its client requests, its virtual time and its cores; and what needs instructions that are not here.
 left_out() {
     case $1 in
         requests | wait | threads) return 0 ;;
@@ -104,7 +105,7 @@ run_litmus
 echo "hwcheck: costs, capacity and short benchmarks"
 natively "$out/bin/elision-bench" "--benchmark_min_time=$min_time" \
     "--benchmark_repetitions=$rounds" "--benchmark_out=$dir/bench" --benchmark_out_format=json \
-    "--benchmark_filter=${FILTER:-^(cost|capacity|fallback)/|^lock/|^refcount/pairs}" \
+    "--benchmark_filter=${FILTER:-^(cost|capacity|fallback|lock)/|^refcount/pairs}" \
     >"$dir/log" 2>&1 ||
     die "the benchmarks failed: $(grep -m 1 -E 'ERROR|elision-bench:' "$dir/log" ||
         tail -n 1 "$dir/log")"
@@ -129,20 +130,22 @@ jq 'def median: sort | .[(length - 1) / 2 | floor];
     | . + {rtmgrind_options: [
         (if .write_ways and .write_lines then "--write-ways=\(.write_ways)",
             "--write-sets=\(.write_lines / .write_ways | floor)" else empty end),
-        (if .read_lines then "--read-lines=\(.read_lines)" else empty end)]}' "$dir/bench" >"$dir/calibration" ||
+        (if .read_lines then "--read-lines=\(.read_lines)" else empty end)]}' \
+    "$dir/bench" >"$dir/calibration" ||
     die "cannot read the benchmarks' results"
 
 jq -n --arg evidence "$evidence" --slurpfile facts "$dir/facts" --slurpfile probe "$dir/probe" \
     --slurpfile litmus "$dir/litmus" --slurpfile calibration "$dir/calibration" \
     --slurpfile bench "$dir/bench" '{hwcheck: 1, evidence: $evidence, facts: $facts[0],
-    probe: $probe[0], calibration: $calibration[0], litmus: $litmus[0], bench: ($bench[0] | del(.context.host_name, .context.executable))}' \
+    probe: $probe[0], calibration: $calibration[0], litmus: $litmus[0],
+    bench: ($bench[0] | del(.context.host_name, .context.executable))}' \
     >"$file" || die "cannot write $file: check its folder"
 
 jq -r '"hwcheck: \(.calibration | "begin and commit \(.cycles_begin_commit) cycles, begin and abort"
     + " \(.cycles_begin_abort); written lines \(.write_lines), ways \(.write_ways), read lines"
     + " \(.read_lines)")",
-    "hwcheck: \(.litmus | length) litmus questions, \([.litmus[] | select(.agrees)] | length) as under"
-    + " rtmgrind",
+    "hwcheck: \(.litmus | length) litmus questions,"
+    + " \([.litmus[] | select(.agrees)] | length) as under rtmgrind",
     (.litmus[] | select(.agrees | not) | "hwcheck: differs: \(.question): \(.ok) of \(.rounds) ok"
     + " here, \(if .emulated == null then "none" elif .emulated then "ok" else "not ok" end)"
     + " under rtmgrind")' "$file"

@@ -116,7 +116,7 @@ seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The rate of the time stamp counter, from 20 ms of sleep; the library's cycles are in its ticks. */
+/* The rate of the time stamp counter, from 20 ms of sleep; the library counts in its ticks. */
 static void
 describe_tsc(char *line, size_t size)
 {

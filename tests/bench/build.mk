@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-PACKAGES_TEST += hwloc-nox python3
+PACKAGES_TEST += hwloc-nox libbenchmark-tools python3
 BENCH_TESTS = $(addprefix tests/bench/,plans.sh quick.sh shim.sh peers.sh hwcheck.sh)
 TESTS += $(BENCH_TESTS)
 TESTS_LATE += tests/bench/interp.sh
