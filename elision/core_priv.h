@@ -98,8 +98,8 @@ struct elision_thread {
     struct elision_fallback *wants_lock; /* the next enter of this lock takes it */
     bool transacting;                    /* a slow-path section's transaction is open */
     struct elision_section sections[ELISION_DEPTH_MAX];
-    /* On a line of its own, since all above is written in transactions, and reading that would abort
-     * them: what other threads look at. */
+    /* On a line of its own, since all above is written in transactions, and reading that would
+     * abort them: what other threads look at. */
     struct elision_thread *next ELISION_ALIGNED; /* in the list of all; constant once in it */
     _Atomic uint64_t parks, handovers;           /* of waits by this thread */
     bool alive;                                  /* under the registry's mutex */

@@ -140,10 +140,10 @@ backoff_pauses(const struct policy_event *event)
     switch (params->backoff) {
     case ELISION_BACKOFF_NONE: return 0;
     case ELISION_BACKOFF_EXPONENTIAL:
-        if (event->reason == ELISION_ABORT_BUSY) {
+        if (event->reason == ELISION_ABORT_BUSY || tries <= params->backoff_after) {
             return 0;
         }
-        pauses = (uint64_t)params->backoff_base << (tries - 1);
+        pauses = (uint64_t)params->backoff_base << (tries - params->backoff_after);
         pauses = pauses < params->backoff_cap ? pauses : params->backoff_cap;
         return 1 + policy_random_below(event->state, (uint32_t)pauses);
     case ELISION_BACKOFF_DPDK:

@@ -30,7 +30,7 @@ enum elision_policy_algorithm {
 
 enum elision_policy_backoff {
     ELISION_BACKOFF_NONE = 0,
-    ELISION_BACKOFF_EXPONENTIAL = 1, /* random in [1, base << try], capped */
+    ELISION_BACKOFF_EXPONENTIAL = 1, /* random in [1, base << tries after the first], capped */
     ELISION_BACKOFF_DPDK = 2,        /* (random & 7 | 1) << try, not capped by the original */
 };
 
@@ -48,10 +48,11 @@ struct elision_policy_params {
     bool waits;                              /* for a free lock before each begin */
     uint32_t skip[ELISION_ABORT_REASONS];    /* sections to skip after falling back for reason */
     enum elision_policy_backoff backoff;
-    uint32_t backoff_base; /* pauses */
-    uint32_t backoff_cap;  /* pauses */
-    uint32_t length;       /* checkpoints a section runs at first */
-    uint32_t length_max;   /* ADAPTIVE never lengthens beyond */
+    uint32_t backoff_after; /* failed attempts before the first back-off */
+    uint32_t backoff_base;  /* pauses */
+    uint32_t backoff_cap;   /* pauses */
+    uint32_t length;        /* checkpoints a section runs at first */
+    uint32_t length_max;    /* ADAPTIVE never lengthens beyond */
     uint32_t seed;
     bool aux;     /* conflict losers queue on the auxiliary lock */
     bool arbiter; /* all threads together compare speculating with the lock; see arbiter.h */
@@ -75,8 +76,7 @@ struct elision_policy_state {
     uint16_t weight[ELISION_ABORT_REASONS]; /* share of sections a reason sends to the lock even
                                              * though it was retried; 16-bit fixed point */
     uint64_t wasted;                        /* cycles in aborted attempts in the window */
-    uint64_t useful;                        /* cycles in committed ones, measured */
-    uint64_t useful_count;                  /* how many of those were measured */
+    uint64_t usual;                         /* moving average: cycles of a committed one */
     uint64_t locked_cycles; /* moving average: waiting and holding of a locked section */
     uint64_t extra[8];      /* per algorithm */
 };

@@ -3,8 +3,9 @@
  * The default policy. Per site and thread, by reason:
  *
  *     busy         waits, retries up to a cap of its own
- *     conflict     backs off at random, capped; from the second loss on queues on the auxiliary
- *                  lock; the budget follows what retrying has brought so far
+ *     conflict     again at once; from the fourth loss on backs off at random, capped, and queues
+ *                  on the auxiliary lock; the lock when it has cost many times what the site's
+ *                  sections usually take: a long one among short ones does not win by trying
  *     capacity     halves the length; retries while that can help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed
  *     irrevocable  the lock
@@ -20,6 +21,8 @@
 #define SKIP_MAX 1024u
 #define WINDOW 32u         /* sections that needed the policy */
 #define LENGTHEN_STREAK 64 /* commits without an abort before a section gets longer */
+#define WASTE 8u           /* in vain, times what the site's sections usually take: then the lock */
+#define WEIGHT_UNFRIENDLY 0x9000 /* to begin with: a system call will be there again */
 #define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
 
 static void
@@ -27,6 +30,9 @@ adaptive_setup(const struct elision_policy_params *params, struct elision_policy
 {
     (void)params;
     state->skip_next = SKIP_MIN;
+    if (state->weight[ELISION_ABORT_UNFRIENDLY] == 0) {
+        state->weight[ELISION_ABORT_UNFRIENDLY] = WEIGHT_UNFRIENDLY;
+    }
 }
 
 static void
@@ -71,6 +77,11 @@ adaptive_abort(const struct policy_event *event)
         }
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_CONFLICT:
+        if (state->usual != 0 && event->attempt->wasted > WASTE * state->usual) {
+            return POLICY_LOCK;
+        }
+        state->streak = 0;
+        return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_UNFRIENDLY:
     case ELISION_ABORT_EXPLICIT:
     case ELISION_ABORT_NESTED:
@@ -118,8 +129,7 @@ adaptive_commit(const struct elision_policy_params *params, struct elision_polic
         }
     }
     if (cycles != 0) {
-        state->useful += cycles;
-        state->useful_count++;
+        state->usual = state->usual == 0 ? cycles : state->usual - state->usual / 8 + cycles / 8;
     }
     state->skip_next = SKIP_MIN;
     adaptive_commits(params, state, 1);

@@ -282,132 +282,7 @@ tuner_stays_in_its_range(void **unused)
     assert_true(moved);
 }
 
-/* --- adaptive ----------------------------------------------------------------------------------*/
-
-static struct elision_policy_decision
-fail_section(const struct elision_policy_params *params, struct elision_policy_state *state,
-             uint32_t status)
-{
-    struct elision_policy_attempt attempt;
-    struct elision_policy_decision d = elision_policy_enter_(params, state, &attempt);
-
-    while (d.action == ELISION_ACTION_SPECULATE) {
-        d = elision_policy_abort_(params, state, &attempt, status, 100);
-    }
-    return d;
-}
-
-static void
-adaptive_capacity_shortens_to_one(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-
-    (void)unused;
-    (void)elision_policy_enter_(params, &state, &attempt);
-    for (uint32_t length = params->length; length > 1; length /= 2) {
-        assert_int_equal(elision_policy_length_(params, &state), length);
-        (void)elision_policy_enter_(params, &state, &attempt);
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
-    }
-    for (int i = 0; i < 100; i++) {
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
-        assert_int_equal(elision_policy_length_(params, &state), 1);
-    }
-}
-
-static void
-adaptive_lengthens_slowly_up_to_the_limit(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-    uint32_t last = 0;
-
-    (void)unused;
-    (void)elision_policy_enter_(params, &state, &attempt);
-    for (int i = 0; i < 10000; i++) {
-        elision_policy_commits_(params, &state, 16);
-        uint32_t length = elision_policy_length_(params, &state);
-        assert_true(length >= last && (last == 0 || length <= last + last / 4 + 2));
-        last = length;
-    }
-    assert_int_equal(last, params->length_max);
-}
-
-static void
-adaptive_gives_up_and_decays(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-    uint64_t tried = 0, sections = 100000;
-    uint32_t longest = 0;
-
-    (void)unused;
-    for (uint64_t i = 0; i < sections; i++) {
-        if (state.skip == 0) {
-            tried++;
-        }
-        (void)fail_section(params, &state, ELISION_TX_CONFLICT);
-        longest = state.skip > longest ? state.skip : longest;
-    }
-    /* Hopeless sections cost next to nothing, and are never given up for good. */
-    assert_true(tried * 100 < sections);
-    assert_true(tried > 20);
-    assert_true(longest <= 2048);
-    /* One probe that commits, and it is back. */
-    while (elision_policy_enter_(params, &state, &attempt).action == ELISION_ACTION_LOCK) {
-    }
-    for (int i = 0; i < 64; i++) {
-        (void)elision_policy_commit_(params, &state, &attempt, 100);
-        assert_int_equal(elision_policy_enter_(params, &state, &attempt).action,
-                         ELISION_ACTION_SPECULATE);
-    }
-}
-
-static void
-adaptive_learns_that_unfriendly_sections_fail_again(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-    unsigned tries = 0;
-
-    (void)unused;
-    for (int i = 0; i < 200; i++) {
-        (void)fail_section(params, &state, 0);
-        /* Enough others commit that the site as a whole does not give up. */
-        for (int k = 0; k < 20; k++) {
-            state.window_commits++;
-        }
-    }
-    for (int i = 0; i < 100; i++) {
-        struct elision_policy_decision d = elision_policy_enter_(params, &state, &attempt);
-        while (d.action == ELISION_ACTION_SPECULATE) {
-            tries++;
-            d = elision_policy_abort_(params, &state, &attempt, 0, 1);
-        }
-        state.window_commits += 20;
-    }
-    assert_true(tries < 130);
-}
-
-static void
-adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-
-    (void)unused;
-    (void)elision_policy_enter_(params, &state, &attempt);
-    for (int i = 0; i < 3; i++) {
-        assert_false(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
-    }
-    assert_true(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
-}
+/* --- All of them -------------------------------------------------------------------------------*/
 
 static void
 same_seed_same_decisions(void **unused)
@@ -464,11 +339,6 @@ main(void)
         cmocka_unit_test(gocc_refuses_and_comes_back),
         cmocka_unit_test(odaira_only_shortens),
         cmocka_unit_test(tuner_stays_in_its_range),
-        cmocka_unit_test(adaptive_capacity_shortens_to_one),
-        cmocka_unit_test(adaptive_lengthens_slowly_up_to_the_limit),
-        cmocka_unit_test(adaptive_gives_up_and_decays),
-        cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
-        cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),
         cmocka_unit_test(same_seed_same_decisions),
         cmocka_unit_test(names),
     };

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The default policy, row by row as docs/abort-policy.md has it.
+ */
+#include "elision/policy.h"
+
+#include "elision/tx.h"
+#include "tests/unit/tap.h"
+
+static const struct elision_policy_params *
+preset(const char *name)
+{
+    const struct elision_policy_params *found = elision_policy_find_(name, NULL);
+
+    assert_non_null(found);
+    return found;
+}
+
+static struct elision_policy_decision
+fail_section(const struct elision_policy_params *params, struct elision_policy_state *state,
+             uint32_t status)
+{
+    struct elision_policy_attempt attempt;
+    struct elision_policy_decision d = elision_policy_enter_(params, state, &attempt);
+
+    while (d.action == ELISION_ACTION_SPECULATE) {
+        d = elision_policy_abort_(params, state, &attempt, status, 100);
+    }
+    return d;
+}
+
+static void
+adaptive_capacity_shortens_to_one(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    (void)elision_policy_enter_(params, &state, &attempt);
+    for (uint32_t length = params->length; length > 1; length /= 2) {
+        assert_int_equal(elision_policy_length_(params, &state), length);
+        (void)elision_policy_enter_(params, &state, &attempt);
+        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
+    }
+    for (int i = 0; i < 100; i++) {
+        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
+        assert_int_equal(elision_policy_length_(params, &state), 1);
+    }
+}
+
+static void
+adaptive_lengthens_slowly_up_to_the_limit(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+    uint32_t last = 0;
+
+    (void)unused;
+    (void)elision_policy_enter_(params, &state, &attempt);
+    for (int i = 0; i < 10000; i++) {
+        elision_policy_commits_(params, &state, 16);
+        uint32_t length = elision_policy_length_(params, &state);
+        assert_true(length >= last && (last == 0 || length <= last + last / 4 + 2));
+        last = length;
+    }
+    assert_int_equal(last, params->length_max);
+}
+
+static void
+adaptive_gives_up_and_decays(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+    uint64_t tried = 0, sections = 100000;
+    uint32_t longest = 0;
+
+    (void)unused;
+    for (uint64_t i = 0; i < sections; i++) {
+        if (state.skip == 0) {
+            tried++;
+        }
+        (void)fail_section(params, &state, ELISION_TX_CONFLICT);
+        longest = state.skip > longest ? state.skip : longest;
+    }
+    /* Hopeless sections cost next to nothing, and are never given up for good. */
+    assert_true(tried * 100 < sections);
+    assert_true(tried > 20);
+    assert_true(longest <= 2048);
+    /* One probe that commits, and it is back. */
+    while (elision_policy_enter_(params, &state, &attempt).action == ELISION_ACTION_LOCK) {
+    }
+    for (int i = 0; i < 64; i++) {
+        (void)elision_policy_commit_(params, &state, &attempt, 100);
+        assert_int_equal(elision_policy_enter_(params, &state, &attempt).action,
+                         ELISION_ACTION_SPECULATE);
+    }
+}
+
+static void
+adaptive_learns_that_unfriendly_sections_fail_again(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+    unsigned tries = 0;
+
+    (void)unused;
+    for (int i = 0; i < 200; i++) {
+        (void)fail_section(params, &state, 0);
+        /* Enough others commit that the site as a whole does not give up. */
+        for (int k = 0; k < 20; k++) {
+            state.window_commits++;
+        }
+    }
+    for (int i = 0; i < 100; i++) {
+        struct elision_policy_decision d = elision_policy_enter_(params, &state, &attempt);
+        while (d.action == ELISION_ACTION_SPECULATE) {
+            tries++;
+            d = elision_policy_abort_(params, &state, &attempt, 0, 1);
+        }
+        state.window_commits += 20;
+    }
+    assert_true(tries < 130);
+}
+
+/* A section that has cost many times what its site's sections usually take had better have the
+ * lock; one that has cost little goes on. */
+static void
+adaptive_stops_by_cost(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    static const struct {
+        uint64_t cycles; /* of an aborted attempt; committed ones take 100 */
+        unsigned tries;
+    } costs[] = {{10, 16}, {100, 9}, {250, 4}, {1000, 1}};
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
+        struct elision_policy_state state = {.random = 1};
+        struct elision_policy_attempt attempt;
+        struct elision_policy_decision d = elision_policy_enter_(params, &state, &attempt);
+        (void)elision_policy_commit_(params, &state, &attempt, 100);
+        unsigned tries = 0;
+        for (d = elision_policy_enter_(params, &state, &attempt);
+             d.action == ELISION_ACTION_SPECULATE; tries++) {
+            d = elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT,
+                                      costs[i].cycles);
+        }
+        assert_int_equal(tries, costs[i].tries);
+    }
+}
+
+static void
+adaptive_backs_off_from_the_fourth_loss_on(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+    uint32_t most = 0;
+
+    (void)unused;
+    for (int i = 0; i < 1000; i++) {
+        (void)elision_policy_enter_(params, &state, &attempt);
+        for (int k = 0; k < 15; k++) {
+            uint32_t pauses =
+                elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).pauses;
+            assert_true(k < 3 ? pauses == 0 : pauses <= 16);
+            most = pauses > most ? pauses : most;
+        }
+        state = (struct elision_policy_state){.random = state.random};
+    }
+    assert_int_equal(most, 16);
+}
+
+static void
+adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    (void)elision_policy_enter_(params, &state, &attempt);
+    for (int i = 0; i < 3; i++) {
+        assert_false(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
+    }
+    assert_true(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adaptive_capacity_shortens_to_one),
+        cmocka_unit_test(adaptive_lengthens_slowly_up_to_the_limit),
+        cmocka_unit_test(adaptive_gives_up_and_decays),
+        cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
+        cmocka_unit_test(adaptive_stops_by_cost),
+        cmocka_unit_test(adaptive_backs_off_from_the_fourth_loss_on),
+        cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),
+    };
+
+    return RUN_TAP(tests, NULL, NULL);
+}
