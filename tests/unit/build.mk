@@ -22,6 +22,14 @@ $(OUT)/tests/counted $(OUT)/tests/abort-at:
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CC) $(CFLAGS) -pthread -Wl,-z,now $(LDFLAGS) -o $@ $^
 
-tests/unit/counted.sh: $(OUT)/tests/counted
+# Without oneTBB there is no program, and the script skips it by name.
+PACKAGES_TEST += libtbb-dev
+$(OUT)/tests/counted-tbb.built: tests/unit/counted_tbb.cc rtmgrind/rtmgrind.h
+	@mkdir -p $(@D) && rm -f $(OUT)/tests/counted-tbb
+	$(Q)if echo '#include <oneapi/tbb/spin_mutex.h>' | $(CXX) -E -x c++ - >/dev/null 2>&1; then \
+	    $(CXX) -Wall -Wextra -O2 -g -mrtm -I. -pthread -o $(OUT)/tests/counted-tbb $< -ltbb; fi
+	@touch $@
+
+tests/unit/counted.sh: $(OUT)/tests/counted $(OUT)/tests/counted-tbb.built
 tests/unit/emulated.sh: $(UNIT_BINS) $(OUT)/tests/abort-at
 TESTS += tests/unit/counted.sh tests/unit/emulated.sh tests/unit/install.sh tests/unit/matrix.sh

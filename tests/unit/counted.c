@@ -4,13 +4,14 @@
  * (elided, when GLIBC_TUNABLES says so) beside it. Only under rtmgrind with every cost but an
  * instruction's set to nothing: then its clock counts instructions. tests/unit/counted.sh runs it.
  *
- *     counted         prints "name instructions" lines
+ *     counted         prints "name instructions path" lines
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "elision/elision.h"
+#include "elision/tx.h"
 #include "rtmgrind/rtmgrind.h"
 
 #define PAIRS 10000
@@ -44,6 +45,16 @@ mutex_pairs(void)
     }
 }
 
+/* ret: whether glibc's mutex runs its sections in transactions */
+static ELISION_TX bool
+mutex_elides(void)
+{
+    pthread_mutex_lock(&mutex);
+    bool elided = elision_tx_active_() != 0;
+    pthread_mutex_unlock(&mutex);
+    return elided;
+}
+
 /* ret: instructions of run */
 static double
 count(void (*run)(void))
@@ -75,11 +86,12 @@ main(void)
     pthread_join(thread, NULL);
     elision_set_concurrency(2);
     double speculative = count(pairs);
-    double elided = count(mutex_pairs);
+    double glibc = count(mutex_pairs);
     elision_set_enabled(false);
     double locked = count(pairs);
-    printf("libelision-speculative %.2f\n", (speculative - loop) / PAIRS);
-    printf("libelision-locked %.2f\n", (locked - loop) / PAIRS);
-    printf("pthread_mutex %.2f\n", (elided - loop) / PAIRS);
+    printf("libelision %.2f speculative\n", (speculative - loop) / PAIRS);
+    printf("libelision %.2f locked\n", (locked - loop) / PAIRS);
+    printf("pthread_mutex %.2f %s\n", (glibc - loop) / PAIRS,
+           mutex_elides() ? "speculative" : "locked");
     return 0;
 }
