@@ -23,7 +23,8 @@ echo "# counted: instructions of an uncontended enter and leave"
 printf '%s\n' "$table" | awk 'NF == 3 { printf "# counted: %-24s %-12s %6.2f\n", $1, $3, $2 }'
 
 of() {
-    printf '%s\n' "$table" | awk -v name="$1" -v path="$2" '$1 == name && $3 == path { print $2; exit }'
+    printf '%s\n' "$table" |
+        awk -v name="$1" -v path="$2" '$1 == name && $3 == path { print $2; exit }'
 }
 ours=$(of libelision speculative)
 fewer_than() {
