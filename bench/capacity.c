@@ -117,7 +117,6 @@ bench_suite_capacity(void)
                                       784, 800, 832, 896, 960, 1024, -1};
     static const int64_t ways[] = {1, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, -1};
     static const int64_t read[] = {64, 512, 4096, 8192, 16384, 32768, 49152, 65536, 98304, -1};
-    static const int64_t read_little[] = {64, 512, 4096, 8192, 16384, -1};
     static struct curve curves[] = {
         {"capacity/write/warm", true, false, LINE, written},
         {"capacity/write/cold", true, true, LINE, written},
@@ -130,14 +129,7 @@ bench_suite_capacity(void)
         bench_skip("capacity", "no transactions on this machine");
         return;
     }
-    if (elision_verdict()->emulated) {
-        bench_skip("capacity/read beyond 16384 lines", "takes the emulator minutes; its limit is"
-                                                       " its option --read-lines");
-    }
     for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
-        if (elision_verdict()->emulated && curves[i].lines == read) {
-            curves[i].lines = read_little;
-        }
         bench_register(&(struct bench_spec){.name = curves[i].name,
                                             .run = run_curve,
                                             .set_up = set_up,

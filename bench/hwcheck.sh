@@ -60,7 +60,7 @@ jq -n --arg model "$(cpuinfo 'model name')" --arg microcode "$(cpuinfo microcode
 
 # --- Litmus tests ---------------------------------------------------------------------------------
 # Each program prints a point for each question. Left out is what asks the emulator about itself:
-# its client requests, its virtual time and its cores; and what needs instructions that are not here.
+# its client requests, its virtual time, its cores; and what needs instructions that are not here.
 left_out() {
     case $1 in
         requests | wait | threads) return 0 ;;

@@ -8,7 +8,8 @@
 #
 # SUITES chooses among: cost fallback lock policy refcount capacity interp. SEEDS are the emulator's
 # seeds that the suite lock is run with; JOBS how many emulated programs run at a time; PRESETS the
-# policies of the suite policy.
+# policies of the suite policy. NATIVE_TIME and VIRTUAL_TIME are the seconds that a run takes at
+# least, REPETITIONS how often native ones are repeated.
 # Exit status: 0; that of the first step that failed; 2 for bad usage or something that is missing.
 set -u -o pipefail
 
@@ -34,18 +35,18 @@ case $mode in
     quick)
         suites=${SUITES:-cost fallback lock}
         seeds=${SEEDS:-1}
-        native_time=0.005
-        native_repetitions=3
-        virtual_time=0.0002
+        native_time=${NATIVE_TIME:-0.005}
+        native_repetitions=${REPETITIONS:-3}
+        virtual_time=${VIRTUAL_TIME:-0.0002}
         workloads='(disjoint|counter|bank|map-read)'
         interp_threads=4
         ;;
     full)
         suites=${SUITES:-$known}
         seeds=${SEEDS:-1 2 3}
-        native_time=0.02
-        native_repetitions=7
-        virtual_time=0.0006
+        native_time=${NATIVE_TIME:-0.02}
+        native_repetitions=${REPETITIONS:-7}
+        virtual_time=${VIRTUAL_TIME:-0.0006}
         workloads='[a-z-]*'
         interp_threads="1 2 4 8"
         ;;
@@ -114,8 +115,8 @@ add_interp() {
     done
     local command=(env PYTHONHASHSEED=0 ${variables[@]+"${variables[@]}"})
     [ "$kind" = hardware ] || command+=("$rtmgrind" --quiet --)
-    add "$kind" "interp.${label// /-}.$threads.$repetition" 17 "$here/interp/step.sh" \
-        "$label" "$dir/parts/$kind.interp.${label// /-}.$threads.$repetition.json" \
+    local name=interp.${label// /-}.$threads.$repetition
+    add "$kind" "$name" 17 "$here/interp/step.sh" "$label" "$dir/parts/$kind.$name.json" \
         "${command[@]}" "$2" -B "$here/interp/suite.py" --scale 200 --threads "$threads"
 }
 
@@ -262,7 +263,7 @@ merge() {
         "${parts[@]}" >"$dir/$1.json"
 }
 
-if "$bench" --benchmark_list_tests 2>/dev/null | grep -q '/speculative'; then
+if [[ $("$bench" --benchmark_list_tests 2>/dev/null) == *cost/pair/speculative* ]]; then
     kind=hardware
     native=hardware
 else

@@ -47,6 +47,19 @@ JOBS=0 refused "no job at a time" "JOBS wants a positive number" go quick
 refused "an unknown form" "wants quick or full" go slow
 refused "too few arguments" "usage" bench/run.sh quick
 
+# A machine with RTM, which the emulator stands for: all is native there, and repeated.
+printf '#!/bin/sh\nexec out/bin/rtmgrind --quiet -- %s "$@"\n' $bench >"$dir/machine"
+chmod +x "$dir/machine"
+NATIVE_TIME=0.0001 REPETITIONS=2 SUITES="cost lock policy" PRESETS="tbb adaptive" \
+    tap_ok "where transactions work, all is measured natively" \
+    bench/run.sh quick "$dir/machine" no no "$dir/hardware"
+tap_is "in one file" "$(cd "$dir/hardware" && echo -- *.json)" "-- hardware.json"
+tap_is "with each policy by its name, twice" "$(jq -c '[.benchmarks[]
+    | select(.run_type == "iteration" and (.name | test("^policy/bank/.*:4$"))).name
+    | split("/")[2]] | sort' "$dir/hardware/hardware.json")" \
+    '["adaptive","adaptive","tbb","tbb"]'
+tap_ok "and a policy map" test -s "$dir/hardware/policy-hardware.svg"
+
 # A step that fails: no report, its message, its status.
 printf '#!/bin/sh\ncase $* in *--benchmark_list_tests*) exit 0;; esac\n%s\n' \
     'echo "elision-bench: broken on purpose" >&2; exit 7' >"$dir/broken"
