@@ -72,7 +72,7 @@ TESTS += $(RTM_TESTS)/peers.sh
 bench-rtmgrind: $(OUT)/bin/rtmgrind $(RTM_TEST_OUT)/schedule $(RTM_PEER_BUILT)
 	$(Q)$(RTM_TESTS)/speed.sh
 
-#: make check-valgrind VALGRIND=ROOT  the emulator and its tests with another Valgrind, unpacked in ROOT
+#: make check-valgrind VALGRIND=ROOT  the emulator and its tests with the Valgrind unpacked there
 .PHONY: check-valgrind
 check-valgrind: $(RTM_TEST_BINS) $(RTM_LITMUS:%=$(RTM_TEST_OUT)/%.t) $(RTM_PEER_BUILT)
 	$(Q)COMPILE='$(RTM_COMPILE)' LINK='$(RTM_LINK)' $(RTM_TESTS)/other_valgrind.sh $(VALGRIND)

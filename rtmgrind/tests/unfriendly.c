@@ -67,7 +67,7 @@ static _Alignas(LINE) unsigned char area[4096];
     F(INVD, "invd")                              \
     F(WBINVD, "wbinvd")                          \
     F(SYSENTER, "sysenter")                      \
-    F(SYSEXIT, "sysexit")                        \
+    F(SYSEXIT, "sysexitl")                       \
     F(SYSRET, "sysretl")                         \
     F(SGDT, "sgdt (%%rax)")                      \
     F(SIDT, "sidt (%%rax)")                      \
@@ -87,7 +87,7 @@ static _Alignas(LINE) unsigned char area[4096];
     F(GETSEC, "getsec")                          \
     F(FAR_CALL, "lcall *(%%rax)")                \
     F(FAR_JMP, "ljmp *(%%rax)")                  \
-    F(FAR_RET, "lret")                           \
+    F(FAR_RET, "lretl")                          \
     F(UD2, "ud2")
 
 #define FRIENDLY(F)                                                \
