@@ -37,3 +37,10 @@ bench: all $(OUT)/bin/elision-bench $(if $(SUITES),$(if $(filter interp,$(SUITES
 
 bench-quick: all $(OUT)/bin/elision-bench
 	$(Q)$(BENCH_RUN) quick $(BENCH_PROGRAMS) $(BENCH_DIR)
+
+#: make bench-results  keep the last report in bench/results, to be committed
+.PHONY: bench-results
+bench-results:
+	@test -e $(BENCH_DIR)/report.md || { echo "bench: no report yet: run make bench" >&2; exit 1; }
+	$(Q)mkdir -p bench/results && rm -f bench/results/*.svg bench/results/*.md
+	$(Q)cp $(BENCH_DIR)/report.md $(BENCH_DIR)/*.svg bench/results/

@@ -144,6 +144,7 @@ describe(const struct place_plan *plan)
     bench_context("backend", verdict->can_elide ? "rtm" : "none");
     bench_context("backend_reason", verdict->reason);
     bench_context("policy", verdict->policy);
+    bench_context("library", elision_version());
     bench_context("plan", plan->name);
     bench_context("topology", plan->topology);
     context_file("cpu", "/proc/cpuinfo", "model name");

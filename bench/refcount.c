@@ -17,7 +17,7 @@
 #include "bench/suites.h"
 #include "refcount/refcount.h"
 
-enum { PAIRS = 32, THREADS = 16 };
+enum { PAIRS = 32, THREADS = 16, WAYS = 6 };
 
 struct object {
     elision_ref_t ref;
@@ -45,13 +45,19 @@ struct way {
 
 struct run {
     char name[64];
+    unsigned number;
     const struct way *way;
     bool shared;
     bool held;
 };
 
-static elision_lock_t lock = ELISION_LOCK_INIT;
-static elision_site_t site = ELISION_SITE_INIT("refcount");
+/* Each run has a lock and a site of its own on each number of threads, so that none starts with
+ * what another one taught. */
+static struct spot {
+    elision_lock_t lock;
+    elision_site_t site;
+} spots[4 * WAYS][THREADS + 1];
+static struct spot *spot; /* of the run under way */
 static struct elision_ref_heap heap;
 static struct object objects[THREADS + 1];
 static struct part parts[THREADS];
@@ -117,7 +123,7 @@ shared_ptr_put(struct part *part)
     BARRIER();
 }
 
-static const struct way ways[] = {
+static const struct way ways[WAYS] = {
     {"plain", true, plain_get, plain_put},
     {"atomic", false, atomic_get, atomic_put},
     {"shared_ptr", false, shared_ptr_get, shared_ptr_put},
@@ -137,6 +143,8 @@ static void
 set_up(int count, void *arg)
 {
     const struct run *run = arg;
+    spot = &spots[run->number][count];
+    spot->site.name_ = run->name;
     elision_ref_heap_init(&heap, destroy, NULL);
     for (int i = 0; i <= THREADS; i++) {
         objects[i].count = objects[i].plain = 1;
@@ -193,7 +201,7 @@ section(const struct run *run, struct part *part)
         count_pairs(run, part);
         return;
     }
-    enum elision_path path = elision_enter(&lock, &site);
+    enum elision_path path = elision_enter(&spot->lock, &spot->site);
     if (run->way->get == ref_get) {
         elision_ref_begin(part->self, path, run->held);
     }
@@ -201,21 +209,21 @@ section(const struct run *run, struct part *part)
     if (run->way->get == ref_get) {
         elision_ref_end(part->self, ELISION_SETTLE_SECTION);
     }
-    elision_leave(&lock);
+    elision_leave(&spot->lock);
 }
 
 /* The section that ends a thread's part: it gives back what it has. */
 static void
 last_section(const struct run *run, struct part *part)
 {
-    elision_enter(&lock, &site);
+    elision_enter(&spot->lock, &spot->site);
     if (part->holds) {
         run->way->put(part);
         part->holds = false;
     }
     elision_ref_begin(part->self, ELISION_LOCKED, 0);
     elision_ref_end(part->self, ELISION_SETTLE_DETACH);
-    elision_leave(&lock);
+    elision_leave(&spot->lock);
 }
 
 static bool
@@ -279,12 +287,15 @@ measure(struct bench *b, void *arg)
 void
 bench_suite_refcount(void)
 {
-    static struct run runs[4 * sizeof ways / sizeof ways[0]];
+    static struct run runs[4 * WAYS];
     struct run *run = runs;
 
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    for (size_t i = 0; i < WAYS; i++) {
         for (int kind = 0; kind < 4; kind++, run++) {
-            *run = (struct run){.way = &ways[i], .shared = kind % 2 == 0, .held = kind >= 2};
+            *run = (struct run){.way = &ways[i],
+                                .number = (unsigned)(run - runs),
+                                .shared = kind % 2 == 0,
+                                .held = kind >= 2};
             snprintf(run->name, sizeof run->name, "refcount/%s-%s/%s", run->held ? "held" : "pairs",
                      run->shared ? "shared" : "own", ways[i].name);
             bench_register(&(struct bench_spec){.name = run->name,

@@ -121,7 +121,7 @@ def section($title; $text; body): [body] | if length == 0 then empty
           lines: ($parts[3] // "0" | tonumber),
           row: ($parts[1:] | join(" / "))}] as $runs
 | "\n## Evidence: \($c.evidence)\n",
-  "\($c.cpu), \($c.topology), plan \($c.plan),",
+  "libelision \($c.library), \($c.date[:10]); \($c.cpu), \($c.topology), plan \($c.plan),",
   "kernel \($c.kernel), microcode \($c.microcode), page size \($c.page_size),"
       + " TAA: \($c.taa), tsx: \($c.tsx), SMT \($c.smt),",
   "backend \($c.backend) (\($c.backend_reason)).",
