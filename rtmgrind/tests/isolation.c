@@ -5,36 +5,11 @@
  * and inside a transaction of its own.
  */
 
-#include "rtmgrind/tests/litmus.h"
+#include "rtmgrind/tests/duel.h"
 
 #include <stdio.h>
 
-/* Neighbours on both sides, and room for FXSAVE. */
-static _Alignas(4096) struct line lines[12];
 static volatile uint64_t seen;
-
-#define AT ((volatile char *)&lines[1])
-
-/* ------------------------------------------------------------------ */
-/* What the victim does                                                */
-
-static void
-read_word(void *p)
-{
-    (void)*(volatile uint64_t *)p;
-}
-
-static void
-write_word(void *p)
-{
-    *(volatile uint64_t *)p = 77;
-}
-
-static void
-nothing(void *p)
-{
-    (void)p;
-}
 
 /* ------------------------------------------------------------------ */
 /* What the peer does: each to the 32 bytes at p                       */

@@ -4,35 +4,14 @@
  * the program's own accesses do.
  */
 
-#include "rtmgrind/tests/litmus.h"
+#include "rtmgrind/tests/duel.h"
 
 #include <stdio.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-static _Alignas(4096) struct line lines[3];
 static volatile uint64_t seen[4];
-
-#define AT ((volatile char *)&lines[1])
-
-static void
-read_word(void *p)
-{
-    (void)*(volatile uint64_t *)p;
-}
-
-static void
-write_word(void *p)
-{
-    *(volatile uint64_t *)p = 77;
-}
-
-static void
-nothing(void *p)
-{
-    (void)p;
-}
 
 static void
 fight(struct duel *d, void (*touch)(void *), void (*disturb)(void *), int peer_in_tx)

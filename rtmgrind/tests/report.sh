@@ -4,79 +4,59 @@
 # The report says what happened, where, as text and as JSON; client requests steer it.
 set -u
 
-. tests/tap.sh
-rtmgrind=${RTMGRIND:-out/bin/rtmgrind}
-program=out/tests/rtmgrind/schedule
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+. rtmgrind/tests/runs.sh
 
-# run NAME OPTIONS -- WORDS: JSON in $dir/NAME.json, text in $dir/NAME.txt
-run() {
-    local name=$1 options=()
-    shift
-    while [ "$1" != -- ]; do
-        options+=("$1")
-        shift
-    done
-    shift
-    "$rtmgrind" --json="$dir/$name.json" ${options[@]+"${options[@]}"} "$program" "$@" \
-        >/dev/null 2>"$dir/$name.txt"
-}
-
-# query NAME FILTER
-query() { jq -r "$2" "$dir/$1.json" 2>&1; }
-
-run causes -- causes
-run neighbours --heap=yes -- neighbours
-run counter -- counter 4 300
-run requests -- requests
+run causes causes -- >/dev/null
+run neighbours neighbours -- --heap=yes >/dev/null
+run counter counter 4 300 -- >/dev/null
+run requests requests -- >/dev/null
 
 # --- The form ---
-tap_is "JSON has the documented top-level keys" "$(query causes 'keys | join(" ")')" \
+tap_is "JSON has the documented top-level keys" "$(field causes 'keys | join(" ")')" \
     "conflicts histograms sites threads totals unfriendly"
 tap_is "totals have theirs" \
-    "$(query causes '.totals | [has("starts", "commits", "aborts", "makespan_cycles")] | all')" true
-tap_is "figures say their evidence" "$(query causes .totals.evidence)" emulated
+    "$(field causes '.totals | [has("starts", "commits", "aborts", "makespan_cycles")] | all')" true
+tap_is "figures say their evidence" "$(field causes .totals.evidence)" emulated
 tap_is "no left-over of an unfinished report" "$(find "$dir" -name '*.part')" ""
 
 # --- Counts ---
-tap_is "7 starts, 1 commit" "$(query causes '"\(.totals.starts) \(.totals.commits)"')" "7 1"
+tap_is "7 starts, 1 commit" "$(field causes '"\(.totals.starts) \(.totals.commits)"')" "7 1"
 tap_is "starts are commits and aborts" \
-    "$(query counter '.totals | .starts == .commits + .aborts.total')" true
+    "$(field counter '.totals | .starts == .commits + .aborts.total')" true
 tap_is "each abort by its cause" \
-    "$(query causes '.totals.aborts | "\(.explicit) \(.instruction) \(.fault) \(.syscall) \(
+    "$(field causes '.totals.aborts | "\(.explicit) \(.instruction) \(.fault) \(.syscall) \(
         .capacity_write) \(.capacity) \(.nesting) \(.conflict)"')" "1 1 1 1 1 1 1 0"
 tap_is "sites add up to the totals" \
-    "$(query counter '.totals.starts == ([.sites[].starts] | add)')" true
+    "$(field counter '.totals.starts == ([.sites[].starts] | add)')" true
 tap_is "threads add up to the totals" \
-    "$(query counter '.totals.starts == ([.threads[].starts] | add)')" true
-tap_is "cycles add up" "$(query counter '.totals.cycles_committed == ([.sites[].cycles_committed] |
+    "$(field counter '.totals.starts == ([.threads[].starts] | add)')" true
+tap_is "cycles add up" "$(field counter '.totals.cycles_committed == ([.sites[].cycles_committed] |
     add) and .totals.cycles_aborted == ([.sites[].cycles_aborted] | add)')" true
 tap_is "histograms count each commit once" \
-    "$(query counter '.totals.commits == (.histograms.write_set_log2 | add)')" true
-tap_is "set pressure: 13 lines in one set" "$(query causes '.histograms.set_pressure[13]')" 1
+    "$(field counter '.totals.commits == (.histograms.write_set_log2 | add)')" true
+tap_is "set pressure: 13 lines in one set" "$(field causes '.histograms.set_pressure[13]')" 1
 
 # --- Places ---
-tap_has "a site is a function and a line" "$(query counter '.sites[0].where')" "add_one"
-tap_is "with file" "$(query counter '.sites[0].where | test("\\.[ch]:[0-9]+")')" true
+tap_has "a site is a function and a line" "$(field counter '.sites[0].where')" "add_one"
+tap_is "with file" "$(field counter '.sites[0].where | test("\\.[ch]:[0-9]+")')" true
 tap_is "the conflict is over shared_counter" \
-    "$(query counter '[.conflicts[].data | startswith("shared_counter")] | any')" true
-tap_is "a conflict names both accesses" "$(query counter '.conflicts[0] |
+    "$(field counter '[.conflicts[].data | startswith("shared_counter")] | any')" true
+tap_is "a conflict names both accesses" "$(field counter '.conflicts[0] |
     [.victim_access, .requester_access] | map(test("add_one.*schedule.c:[0-9]+")) | all')" true
-tap_is "same word: true sharing" "$(query counter '[.conflicts[] |
+tap_is "same word: true sharing" "$(field counter '[.conflicts[] |
     select(.data | startswith("shared_counter")) | .sharing] | unique | join(" ")')" true
 tap_is "other word: false sharing, at offset 56" \
-    "$(query neighbours '.conflicts[0] | "\(.sharing) \(.offset_in_line)"')" "false 56"
-tap_has "--heap=yes says who allocated the block" "$(query neighbours '.conflicts[0]')" make_block
+    "$(field neighbours '.conflicts[0] | "\(.sharing) \(.offset_in_line)"')" "false 56"
+tap_has "--heap=yes says who allocated the block" "$(field neighbours '.conflicts[0]')" make_block
 tap_is "unfriendly instructions by name" \
-    "$(query causes '[.unfriendly[].what] | sort | join(", ")')" \
+    "$(field causes '[.unfriendly[].what] | sort | join(", ")')" \
     "CPUID, getpid, page fault (SIGSEGV)"
-tap_has "and by place" "$(query causes '.unfriendly[] | select(.what == "CPUID") | .where')" \
+tap_has "and by place" "$(field causes '.unfriendly[] | select(.what == "CPUID") | .where')" \
     asks_for_cpuid
 
 # --- Labels ---
 tap_is "labels group sites, quotes survive" \
-    "$(query causes '[.sites[].label | select(.)] | sort | join(", ")')" 'outer, say "hello"'
+    "$(field causes '[.sites[].label | select(.)] | sort | join(", ")')" 'outer, say "hello"'
 
 # --- Text ---
 text=$(cat "$dir/counter.txt")
@@ -84,23 +64,23 @@ tap_has "text has totals" "$text" "transactions,"
 tap_has "text names the conflict" "$text" "shared_counter"
 tap_has "text has a site's cycles" "$text" ", waiting "
 tap_has "text has virtual time" "$text" "virtual time:"
-run top --top=1 -- causes
+run top causes -- --top=1 >/dev/null
 tap_is "--top=1 bounds the lists" \
-    "$(query top '"\(.sites | length) \(.unfriendly | length)"')" "1 1"
+    "$(field top '"\(.sites | length) \(.unfriendly | length)"')" "1 1"
 quiet=$("$rtmgrind" --quiet "$program" counter 1 1 2>&1)
 tap_is "--quiet prints nothing of its own" "$quiet" 1
 
 # --- Forked children ---
-run alone -- fork
+run alone fork -- >/dev/null
 tap_is "a forked child reports nothing" "$(grep -c transactions, "$dir/alone.txt")" 1
-run family --report-children=yes -- fork
+run family fork -- --report-children=yes >/dev/null
 tap_is "--report-children=yes: it does, too" "$(grep -c transactions, "$dir/family.txt")" 2
 tap_is "its JSON file has its number, and its counts" \
     "$(jq .totals.starts "$dir"/family.json.*)" 1
-tap_is "the parent's is its own" "$(query family .totals.starts)" 0
+tap_is "the parent's is its own" "$(field family .totals.starts)" 0
 
 # --- Requests ---
 tap_has "a dump is headed by its name" "$(cat "$dir/requests.txt")" "first part: 10 transactions"
 tap_is "a reset forgets what was before" \
-    "$(query requests '"\(.totals.starts) \(.totals.commits)"')" "1 1"
+    "$(field requests '"\(.totals.starts) \(.totals.commits)"')" "1 1"
 tap_done

@@ -360,48 +360,36 @@ fill(unsigned char *p, size_t n)
     }
 }
 
+/* Registers are loaded with a pattern, changed inside, stored behind the abort. */
+#define SURVIVES(bytes, load, change, store)                                 \
+    unsigned char in[bytes], out[bytes] = {0};                               \
+    fill(in, sizeof in);                                                     \
+    __asm__ volatile(FOR_16(load) "xbegin 1f\n\t" change                     \
+                                  "xabort $1\n1:" FOR_16(store) "vzeroupper" \
+                     :                                                       \
+                     : [in] "r"(in), [out] "r"(out)                          \
+                     : "rax", "memory", CLOBBER_X);                          \
+    assert_memory_equal(out, in, sizeof in)
+
 static void
 sse_registers(void **state)
 {
-    unsigned char in[256], out[256] = {0};
-
+    SURVIVES(256, LOAD_X, FOR_16(ZERO_X), STORE_X);
     (void)state;
-    fill(in, sizeof in);
-    __asm__ volatile(FOR_16(LOAD_X) "xbegin 1f\n\t" FOR_16(ZERO_X) "xabort $1\n1:" FOR_16(STORE_X)
-                     :
-                     : [in] "r"(in), [out] "r"(out)
-                     : "rax", "memory", CLOBBER_X);
-    assert_memory_equal(out, in, sizeof in);
 }
 
 static void
 avx_registers(void **state)
 {
-    unsigned char in[512], out[512] = {0};
-
+    SURVIVES(512, LOAD_Y, FOR_16(ZERO_Y), STORE_Y);
     (void)state;
-    fill(in, sizeof in);
-    __asm__ volatile(
-        FOR_16(LOAD_Y) "xbegin 1f\n\t" FOR_16(ZERO_Y) "xabort $1\n1:" FOR_16(STORE_Y) "vzeroupper"
-        :
-        : [in] "r"(in), [out] "r"(out)
-        : "rax", "memory", CLOBBER_X);
-    assert_memory_equal(out, in, sizeof in);
 }
 
 static void
 avx_upper_halves_after_vzeroupper(void **state)
 {
-    unsigned char in[512], out[512] = {0};
-
+    SURVIVES(512, LOAD_Y, "vzeroupper\n\t", STORE_Y);
     (void)state;
-    fill(in, sizeof in);
-    __asm__ volatile(
-        FOR_16(LOAD_Y) "xbegin 1f\n\tvzeroupper\n\txabort $1\n1:" FOR_16(STORE_Y) "vzeroupper"
-        :
-        : [in] "r"(in), [out] "r"(out)
-        : "rax", "memory", CLOBBER_X);
-    assert_memory_equal(out, in, sizeof in);
 }
 
 /* A commit keeps what the transaction did. */

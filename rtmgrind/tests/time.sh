@@ -5,25 +5,8 @@
 # these parts.
 set -u
 
-. tests/tap.sh
-rtmgrind=${RTMGRIND:-out/bin/rtmgrind}
-program=out/tests/rtmgrind/schedule
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+. rtmgrind/tests/runs.sh
 
-# run NAME WORDS -- OPTIONS: the report goes to $dir/NAME.json
-run() {
-    local name=$1 words=()
-    shift
-    while [ "$1" != -- ]; do
-        words+=("$1")
-        shift
-    done
-    shift
-    "$rtmgrind" --quiet --top=100 --json="$dir/$name.json" "$@" "$program" "${words[@]}" 2>&1
-}
-
-field() { jq -r "$2" "$dir/$1.json"; }
 makespan() { field "$1" .totals.makespan_cycles; }
 between() { test "$1" -ge "$2" -a "$1" -le "$3"; }
 
