@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What single steps cost: the suite cost. */
+#define _GNU_SOURCE
 #include "bench/suites.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "elision/tx.h"
 
 enum { BATCH = 64 };
@@ -67,23 +73,101 @@ run_commit(struct bench *b, void *arg)
     }
 }
 
+/* --- Aborts by cause ---------------------------------------------------------------------------*/
+
+/* What makes a transaction abort, and the status bits that say so. What a conflict costs depends on
+ * the other side: see cycles_wasted of the suite lock. */
+struct cause {
+    const char *name;
+    void (*provoke)(void); /* inside the transaction; does not come back on hardware */
+    uint32_t bits;         /* exactly these, apart from RETRY and the code */
+};
+
+enum { TOO_MANY = 2048, LINE = 64 };
+static _Alignas(4096) volatile char too_much[TOO_MANY * LINE];
+static volatile char *forbidden; /* a page that cannot be read */
+
+static ELISION_TX void
+by_code(void)
+{
+    elision_tx_abort_(1);
+}
+
+static ELISION_TX void
+by_code_nested(void)
+{
+    if (elision_tx_begin_() == ELISION_TX_STARTED) {
+        elision_tx_abort_(1);
+    }
+}
+
+static void
+by_capacity(void)
+{
+    for (size_t i = 0; i < sizeof too_much; i += LINE) {
+        too_much[i] = 1;
+    }
+}
+
+static void
+by_system_call(void)
+{
+    syscall(SYS_gettid);
+}
+
+static void
+by_fault(void)
+{
+    (void)*forbidden;
+}
+
+static const struct cause causes[] = {
+    {"cost/abort-explicit/speculative", by_code, ELISION_TX_EXPLICIT},
+    {"cost/abort-nested/speculative", by_code_nested, ELISION_TX_EXPLICIT | ELISION_TX_NESTED},
+    {"cost/abort-capacity/speculative", by_capacity, ELISION_TX_CAPACITY},
+    {"cost/abort-system-call/speculative", by_system_call, 0},
+    {"cost/abort-fault/speculative", by_fault, 0},
+};
+
+static void
+set_up_abort(int count, void *arg)
+{
+    const struct cause *cause = arg;
+    (void)count;
+    if (forbidden == NULL) {
+        void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        forbidden = page != MAP_FAILED ? page : NULL;
+    }
+    if (cause->provoke == by_capacity) {
+        by_capacity(); /* so that no page is touched for the first time */
+    }
+}
+
 static ELISION_TX void
 run_abort(struct bench *b, void *arg)
 {
+    const struct cause *cause = arg;
     uint64_t aborts = 0;
-    (void)arg;
+    uint64_t others = 0;
     while (bench_next(b, BATCH)) {
         for (int i = 0; i < BATCH; i++) {
             uint32_t status = elision_tx_begin_();
             if (status == ELISION_TX_STARTED) {
-                elision_tx_abort_(1);
+                cause->provoke();
+                elision_tx_commit_();
             }
-            aborts += (status & ELISION_TX_EXPLICIT) != 0;
+            if ((status & ~ELISION_TX_RETRY & 0xff) == cause->bits) {
+                aborts++;
+            }
+            else {
+                others++;
+            }
         }
     }
     bench_counter(b, "aborts", (double)aborts, BENCH_SUM);
+    bench_counter(b, "other_outcomes", (double)others, BENCH_SUM);
     if (aborts == 0) {
-        bench_fail(b, "no transaction aborted");
+        bench_fail(b, "no transaction aborted for the cause that is measured");
     }
 }
 
@@ -116,5 +200,10 @@ bench_suite_cost(void)
     register_cost("cost/pair/speculative", run_pair, true);
     register_cost("cost/checkpoint/speculative", run_checkpoint, true);
     register_cost("cost/begin-commit/speculative", run_commit, true);
-    register_cost("cost/begin-abort/speculative", run_abort, true);
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
+        bench_register(&(struct bench_spec){.name = causes[i].name,
+                                            .run = run_abort,
+                                            .set_up = set_up_abort,
+                                            .arg = (void *)&causes[i]});
+    }
 }

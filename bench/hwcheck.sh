@@ -121,7 +121,7 @@ jq 'def median: sort | .[(length - 1) / 2 | floor];
       def fits($name): [$runs[] | select((.name | startswith($name)) and .commit_rate >= 0.5)
           | .part[3] | tonumber] | max;
     {tsc_mhz: $mhz, cycles_begin_commit: cycles("cost/begin-commit"),
-     cycles_begin_abort: cycles("cost/begin-abort"),
+     cycles_begin_abort: cycles("cost/abort-explicit"),
      cycles_pair_speculative: cycles("cost/pair/speculative"),
      cycles_pair_locked: cycles("cost/pair/locked"),
      write_lines: fits("capacity/write/warm"), write_lines_cold: fits("capacity/write/cold"),

@@ -13,7 +13,7 @@ check() {
     local name=$1
     shift
     HWCHECK_MACHINE="out/bin/rtmgrind --quiet $* --" ROUNDS=${rounds-1} MIN_TIME=0.0001 \
-        LITMUS="${litmus-status}" FILTER='^(cost/begin|cost/pair|capacity/write-one-set/warm)' \
+        LITMUS="${litmus-status}" FILTER='^(cost/(begin|abort|pair)|capacity/write-one-set/warm)' \
         bench/hwcheck.sh out "$dir/$name" >"$dir/$name.log" 2>&1
 }
 
