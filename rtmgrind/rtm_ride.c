@@ -182,7 +182,7 @@ __wrap_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_stat
         two_words[1] = me->trc[1];
     }
     else {
-        me->visit = True;
+        me->visit = !rtm_sched.dying; /* then it may leave the core's loop at once, to exit */
         me->gs->host_EvC_COUNTER = (UInt)-1; /* as when it has run out */
         two_words[0] = RTM_TRC_COUNTERZERO;
     }

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { TEAM = 4, ROUNDS = 50, PAGE = 4096 };
@@ -216,6 +217,80 @@ sent_faults_reach_their_thread(void **state)
     signal_each(SIGSEGV);
 }
 
+/* ------------------------------------------------------------------ */
+
+static void *
+spin_for_ever(void *p)
+{
+    atomic_fetch_add(&ready, 1);
+    for (;;) {
+        compute(100);
+    }
+    return p;
+}
+
+/* A child whose threads make no system call any more; then its main thread does last(). Returns
+ * its status. */
+static int
+end_of_child(void (*last)(void), int sig)
+{
+    int fd[2], status;
+    char c;
+    pid_t child;
+
+    assert_int_equal(pipe(fd), 0);
+    child = fork();
+    if (child == 0) {
+        run(spin_for_ever);
+        while (atomic_load(&ready) < TEAM) {
+            compute(100);
+        }
+        (void)!write(fd[1], "x", 1);
+        last();
+    }
+    assert_int_equal(read(fd[0], &c, 1), 1);
+    if (sig) {
+        kill(child, sig);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(fd[0]);
+    close(fd[1]);
+    return status;
+}
+
+static void
+spin_too(void)
+{
+    spin_for_ever(NULL);
+}
+
+static void
+wait_for_them(void)
+{
+    pthread_join(team[0], NULL);
+}
+
+static void
+leave(void)
+{
+    _exit(3);
+}
+
+static void
+signals_end_spinning_programs(void **state)
+{
+    (void)state;
+    assert_int_equal(end_of_child(spin_too, SIGTERM), SIGTERM);
+    assert_int_equal(end_of_child(wait_for_them, SIGTERM), SIGTERM);
+}
+
+static void
+exit_ends_spinning_programs(void **state)
+{
+    (void)state;
+    assert_int_equal(end_of_child(leave, 0), 3 << 8);
+}
+
 int
 main(void)
 {
@@ -225,6 +300,8 @@ main(void)
         cmocka_unit_test(main_stack_grows),
         cmocka_unit_test(signals_reach_their_thread),
         cmocka_unit_test(sent_faults_reach_their_thread),
+        cmocka_unit_test(signals_end_spinning_programs),
+        cmocka_unit_test(exit_ends_spinning_programs),
     };
 
     return LITMUS_MAIN(tests);
