@@ -87,6 +87,16 @@ is_locked(const struct elision_arbiter *arbiter)
     return arbiter->phase == ELISION_ARBITER_LOCKED || arbiter->phase == ELISION_ARBITER_TRY_LOCK;
 }
 
+/* More aborts than sections: worth a trial, however little else is known. */
+static bool
+is_hopeless(const struct elision_arbiter *arbiter, const struct elision_arbiter_sums *sums)
+{
+    uint64_t done = sums->sections - arbiter->sums.sections;
+
+    return arbiter->phase == ELISION_ARBITER_SPECULATING && done >= 4 * SECTIONS_MIN &&
+           sums->aborts - arbiter->sums.aborts >= done;
+}
+
 /* Speculating has been counted for length. */
 static void
 look_for_trouble(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
@@ -98,8 +108,7 @@ look_for_trouble(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
     if (aborts * TROUBLE <= done) {
         count_from(arbiter, now, sums, length < IDLE_MAX / 2 ? length * 2 : IDLE_MAX);
     }
-    else if (done >= SECTIONS_ENOUGH || length >= IDLE_MAX ||
-             (done >= 4 * SECTIONS_MIN && aborts >= done)) {
+    else if (done >= SECTIONS_ENOUGH || length >= IDLE_MAX || is_hopeless(arbiter, sums)) {
         begin_trial(arbiter, ELISION_ARBITER_TRY_LOCK, now, sums->threads);
     }
     else {
@@ -155,7 +164,8 @@ elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now,
                       const struct elision_arbiter_sums *sums)
 {
     /* A count during which threads came is void. */
-    if (!arbiter->counting || sums->threads != arbiter->sums.threads) {
+    if (!arbiter->counting ||
+        (sums->threads != arbiter->sums.threads && !is_hopeless(arbiter, sums))) {
         count_from(arbiter, now, sums, WINDOW_MIN);
     }
     else {

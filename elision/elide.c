@@ -269,15 +269,15 @@ static struct elision_policy_decision
 decide(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
        struct elision_policy_attempt *attempt)
 {
-    struct elision_policy_decision decision =
-        elision_policy_enter_(&elision_params_, &state->policy, attempt);
-
     if (elision_params_.arbiter && !elision_site_is_cut_(site)) {
         consult(lock, state, site, elision_cycles_());
         if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
-            decision = elision_policy_overrule_(&state->policy);
+            elision_count_(&state->count.skips, 1);
+            return elision_policy_overrule_(&state->policy);
         }
     }
+    struct elision_policy_decision decision =
+        elision_policy_enter_(&elision_params_, &state->policy, attempt);
     if (decision.skipped) {
         elision_count_(&state->count.skips, 1);
     }
@@ -309,7 +309,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     elision_settle_(state, false, 0);
     self->sample = ELISION_SAMPLE;
     if (elision_may_speculate_() && !(self->wants_lock == lock && how != HOW_SPECULATIVE)) {
-        if (!state->policy.ready) {
+        if (state->policy.random == 0) {
             /* Threads and sites draw different numbers from one seed; 0 means not seeded. */
             uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
             state->policy.random =
@@ -343,8 +343,8 @@ hold_when_free(struct elision_fallback *lock, elision_site_t *site)
     uint64_t before = elision_cycles_();
     struct elision_fallback_wait wait = {.sent = true};
 
-    /* While others run on the lock, waiting threads have the time to look. */
-    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+    /* While others run on the lock, waiting threads have the time to look; now and then will do. */
+    if (self->sample % 8 == 0 && (elision_site_off_(site) & ELISION_OFF_ARBITER)) {
         consult(lock, state, site, before);
     }
     if (elision_site_off_(site) != 0 || state->policy.skip > 0) {
