@@ -205,6 +205,7 @@ disturb(void *unused)
 static void
 sections_know_their_conflicts(void **unused)
 {
+    static elision_site_t fresh = ELISION_SITE_INIT("disturbed");
     pthread_t thread;
     unsigned most = 0;
 
@@ -213,14 +214,14 @@ sections_know_their_conflicts(void **unused)
     pthread_create(&thread, NULL, disturb, NULL);
     for (int i = 0; i < 200; i++) {
         struct elision_stats before, after;
-        elision_site_stats(&site, &before);
-        (void)elision_enter(&lock, &site);
+        elision_site_stats(&fresh, &before);
+        (void)elision_enter(&lock, &fresh);
         for (volatile int k = 0; k < 20; k++) {
             value += atomic_load_explicit(&disturbed, memory_order_relaxed) != 0;
         }
         unsigned conflicts = elision_section_conflicts();
         elision_leave(&lock);
-        elision_site_stats(&site, &after);
+        elision_site_stats(&fresh, &after);
         assert_int_equal(after.aborts[ELISION_ABORT_CONFLICT] -
                              before.aborts[ELISION_ABORT_CONFLICT],
                          conflicts);
