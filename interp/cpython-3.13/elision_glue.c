@@ -295,7 +295,9 @@ void
 _PyElision_SetSwitchInterval(struct _gil_runtime_state *gil)
 {
     if (gil->elision != NULL) {
-        elision_set_switch_interval(&gil->elision->lock, 1000 * (uint64_t)gil->interval);
+        // As take_gil() has it: what is less than a microsecond is one. 0 would be no bound at all.
+        uint64_t microseconds = gil->interval >= 1 ? gil->interval : 1;
+        elision_set_switch_interval(&gil->elision->lock, 1000 * microseconds);
     }
 }
 

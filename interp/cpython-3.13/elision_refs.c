@@ -131,18 +131,6 @@ _Py_IncRefShared(PyObject *op)
     }
 }
 
-void
-_Py_DecRefShared(PyObject *op)
-{
-    struct elision_coalesce *table = _PyElision_table;
-    if (table != NULL) {
-        elision_coalesce_add(table, op, -1);
-    }
-    else {
-        _Py_DecRefSharedDebug(op, NULL, 0);
-    }
-}
-
 int
 _PyElision_TryIncRef(PyObject *op)
 {

@@ -6,7 +6,8 @@ INTERP_TESTS = tests/interp
 INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
 
 TESTS += $(INTERP_TESTS)/source.sh
-TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh cpython.sh)
+TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh cpython.sh \
+    counted.sh)
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh: $(INTERP_MODULE)
 
@@ -15,3 +16,10 @@ $(INTERP_MODULE): $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
 	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) -fPIC -shared -Wl,-z,now \
 	    -I$$($(OUT)/python/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	    -o $@ $<
+
+# CPython's own tests against the stock build's: an hour and more. RUN=threads takes the tests of
+# suite.txt, also with -X dev and forced switching.
+.PHONY: python-suite
+RUN = whole
+python-suite: python python-stock
+	$(Q)$(INTERP_TESTS)/suite.sh $(RUN)

@@ -235,10 +235,12 @@ def asynchronous_exception():
 
 
 def tiny_switch_interval():
+    # Less than a microsecond is one, not none: these threads let nobody in unless they must.
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    with busy(4):
-        spin(100 * ROUNDS)
+    for tiny in (1e-6, 1e-9):
+        sys.setswitchinterval(tiny)
+        with busy(4):
+            spin(50 * ROUNDS)
     sys.setswitchinterval(interval)
 
 
@@ -366,6 +368,51 @@ def shared_objects_die():
     assert Thing.alive == 0 and not any(reference() for reference in references), Thing.alive
 
 
+def loans_end():
+    # References that threads keep for later are returned where a thread blocks, and before long
+    # where it goes on without the object.
+    import weakref
+
+    class Thing:
+        pass
+
+    for blocks in (True, False):
+        things = [Thing()]
+        alone = sys.getrefcount(things[0])
+        reference = weakref.ref(things[0])
+        used = []
+        stop = threading.Event()
+
+        def user():
+            for _ in range(300 * ROUNDS):
+                hash(things[0])
+            used.append(True)
+            while not stop.is_set():
+                stop.wait() if blocks else spin(50)
+
+        pool = [threading.Thread(target=user) for _ in range(4)]
+        for thread in pool:
+            thread.start()
+        while len(used) < len(pool):
+            spin(50)
+        if blocks:
+            # Until all are in stop.wait(), which nobody can see; no count is off after that.
+            for _ in range(5000):
+                if sys.getrefcount(things[0]) == alone:
+                    break
+                spin(20)
+            assert sys.getrefcount(things[0]) == alone
+        things.clear()
+        for _ in range(5000):
+            if reference() is None:
+                break
+            spin(20)
+        assert reference() is None
+        stop.set()
+        for thread in pool:
+            thread.join()
+
+
 def subprocesses_from_threads():
     import subprocess
     codes = []
@@ -386,7 +433,8 @@ CASES = [fork_from_threads, collect_loops, subinterpreters, daemon_threads_at_ex
          signals_to_the_main_thread, legacy_import_while_threads_run,
          kill_switch_while_threads_run, tracing_switched_on, asynchronous_exception,
          tiny_switch_interval, frames_and_tracebacks, thread_churn, queues_and_conditions,
-         critical_section_across_checkpoints, shared_objects_die, subprocesses_from_threads]
+         critical_section_across_checkpoints, shared_objects_die, loans_end,
+         subprocesses_from_threads]
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--list"]:
