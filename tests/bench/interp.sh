@@ -29,6 +29,11 @@ if [ -x $python ]; then
     PYTHON_GIL=1 PYTHON_ELISION=1 tap_ok "elided, emulated: all results are right" \
         suite "$dir/elided" out/bin/rtmgrind --quiet -- $python
     tap_ok "and transactions commit" jq -e 'map(.commits) | add > 0' "$dir/elided"
+    for n in 1 2; do
+        LD_PRELOAD=out/lib/bench-entropy.so PYTHONHASHSEED=0 PYTHON_GIL=1 PYTHON_ELISION=1 \
+            suite "$dir/again.$n" out/bin/rtmgrind --quiet -- $python
+    done
+    tap_ok "emulated figures repeat exactly" cmp "$dir/again.1" "$dir/again.2"
     tap_ok "a step writes Google Benchmark's form" bench/interp/step.sh "elided GIL" "$dir/form" \
         $stock bench/interp/suite.py "${extra[@]}"
     tap_is "with names as others have them" "$(jq -r '.benchmarks[0].name' "$dir/form")" \
