@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Instructions of one thread's work (evidence: counted, by rtmgrind): our build with elision off, and
-# on, beside the same source without our patches. Each figure is the difference of two runs of
+# Instructions of one thread's work (evidence: counted, by rtmgrind): our build with elision off,
+# and on, beside the same source without our patches. Each figure is the difference of two runs of
 # different lengths, so that start-up is not in it.
 set -u -o pipefail
 . tests/tap.sh
@@ -32,7 +32,9 @@ difference() {
 }
 
 # more COUNT STOCK: in per cent
-more() { awk -v count="$1" -v stock="$2" 'BEGIN { printf "%+.2f %%", (count - stock) * 100 / stock }'; }
+more() {
+    awk -v count="$1" -v stock="$2" 'BEGIN { printf "%+.2f %%", (count - stock) * 100 / stock }'
+}
 
 # at_most WHAT COUNT STOCK LIMIT: in tenths of a per cent
 at_most() {
