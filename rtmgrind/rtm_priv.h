@@ -11,6 +11,7 @@
  *   rtm_touch.c    what a transaction has touched; capacity
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
+ *   rtm_pace.c     where virtual time must not outrun real time
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_ride.c     one host thread runs many threads' code in turn
  *   rtm_sys.c      system calls answered in virtual time: clocks;
@@ -415,6 +416,9 @@ void rtm_page_give_back(void);
 void rtm_fault_install(void);
 Bool rtm_fault_pending(void); /* one of rtm_cur, for its own host thread */
 void rtm_fault_deliver(void); /* there */
+
+/* rtm_pace.c */
+void rtm_pace_timer(UInt no, const UWord *args); /* the program sets a real timer */
 
 /* rtm_count.c */
 const HChar *rtm_intern(const HChar *s);

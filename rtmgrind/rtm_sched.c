@@ -285,6 +285,10 @@ rtm_pick(void)
         if (t->state != RTM_T_BLOCKED) {
             break;
         }
+        if (rtm_too_early(q.when)) {
+            rtm_sched.awaited = NULL;
+            return;
+        }
         t->timed_out = True;
         t->clock = q.when;
         t->wake_at = RTM_NEVER;

@@ -39,6 +39,9 @@ void rtm_sched_seed(void);
  * arrives. */
 void rtm_pick(void);
 
+/* rtm_pace.c: may virtual time not yet jump there, with nobody to run until then? */
+Bool rtm_too_early(ULong when);
+
 /* rtm_cores.c */
 void rtm_make_ready(struct rtm_thread *t);
 void rtm_leave_core(struct rtm_thread *t);

@@ -7,6 +7,10 @@
 
 #include <errno.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ------------------------------------------------------------------ */
 /* Clocks and sleeping                                                 */
@@ -354,6 +358,73 @@ join_times_out(void **state)
     assert_int_equal(pthread_join(t, NULL), 0);
 }
 
+/* ------------------------------------------------------------------ */
+/* Virtual time does not jump past what comes in real time             */
+
+static int outside[2];
+
+static void *
+read_from_outside(void *p)
+{
+    char c;
+
+    (void)p;
+    assert_int_equal(read(outside[0], &c, 1), 1);
+    sem_post(&s.sem);
+    return NULL;
+}
+
+static void
+time_out_waits_for_another_process(void **state)
+{
+    struct timespec end;
+    pthread_t reader;
+    pid_t child;
+
+    (void)state;
+    sem_init(&s.sem, 0, 0);
+    assert_int_equal(pipe(outside), 0);
+    child = fork();
+    if (child == 0) {
+        volatile long n = 20000000; /* far longer than a call takes that does not wait */
+        while (n > 0) {
+            n--;
+        }
+        _exit(write(outside[1], "x", 1) != 1);
+    }
+    assert_int_equal(pthread_create(&reader, NULL, read_from_outside, NULL), 0);
+    end = in_ms(CLOCK_REALTIME, 100000);
+    assert_int_equal(sem_timedwait(&s.sem, &end), 0);
+    pthread_join(reader, NULL);
+    waitpid(child, NULL, 0);
+}
+
+static volatile sig_atomic_t alarms;
+
+static void
+on_alarm(int sig)
+{
+    (void)sig;
+    alarms++;
+}
+
+static void
+time_out_waits_for_a_timer(void **state)
+{
+    const struct itimerval soon = {.it_value = {0, 50000}};
+    const struct sigaction sa = {.sa_handler = on_alarm};
+    struct timespec end;
+
+    (void)state;
+    sem_init(&s.sem, 0, 0);
+    sigaction(SIGALRM, &sa, NULL);
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    end = in_ms(CLOCK_REALTIME, 100000);
+    assert_int_equal(sem_timedwait(&s.sem, &end), -1);
+    assert_int_equal(errno, EINTR);
+    assert_int_equal(alarms, 1);
+}
+
 int
 main(void)
 {
@@ -376,6 +447,8 @@ main(void)
         cmocka_unit_test(semaphore_times_out),
         cmocka_unit_test(mutex_times_out),
         cmocka_unit_test(join_times_out),
+        cmocka_unit_test(time_out_waits_for_another_process),
+        cmocka_unit_test(time_out_waits_for_a_timer),
     };
 
     return LITMUS_MAIN(tests);
