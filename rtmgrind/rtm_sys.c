@@ -343,12 +343,12 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
     else if (no == __NR_set_tid_address) {
         t->clear_child_tid = args[0];
     }
-    else if (!sr_isError(res)) {
-        rtm_pace_timer(no, args);
-    }
     else if (no == __NR_tgkill || no == __NR_tkill || no == __NR_kill ||
              no == __NR_rt_tgsigqueueinfo) {
         rtm_sched_kick(0); /* a waiting thread may have a signal now */
+    }
+    else if (!sr_isError(res)) {
+        rtm_pace_timer(no, args);
     }
 }
 
