@@ -83,6 +83,15 @@ new_site(PyCodeObject *code, uint64_t key, int line)
     return site;
 }
 
+// Who asks for a site's length cuts its sections: libelision must know before the first of them, and
+// what is written in a transaction may be undone.
+static struct _PyElision_Site *
+to_be_cut(struct _PyElision_Site *site)
+{
+    (void)elision_section_length(site->state);
+    return site;
+}
+
 // libelision keeps the label by pointer, so it hears of a site only once the table has it.
 static struct _PyElision_Site *
 with_state(struct _PyElision_Site *site)
@@ -92,7 +101,7 @@ with_state(struct _PyElision_Site *site)
         _Py_atomic_store_ptr_relaxed(&site->state,
                                      elision_site_dynamic((uintptr_t)site->key, site->label));
     }
-    return site;
+    return to_be_cut(site);
 }
 
 static struct _PyElision_Site *
@@ -110,7 +119,7 @@ find_site(PyCodeObject *code, int line)
             if (made == NULL) {
                 made = new_site(code, key, line);
                 if (made == NULL) {
-                    return &further;
+                    return to_be_cut(&further);
                 }
             }
             if (_Py_atomic_compare_exchange_ptr(slot, &site, made)) {
@@ -123,7 +132,7 @@ find_site(PyCodeObject *code, int line)
             return with_state(site);
         }
     }
-    return &further;
+    return to_be_cut(&further);
 }
 
 struct _PyElision_Site *
@@ -131,7 +140,7 @@ _PyElision_SiteHere(PyThreadState *tstate)
 {
     _PyInterpreterFrame *frame = _PyThreadState_GetFrame(tstate);
     if (frame == NULL) {
-        return &no_frame;
+        return to_be_cut(&no_frame);
     }
     PyCodeObject *code = _PyFrame_GetCode(frame);
     const void *instr = frame->instr_ptr;
