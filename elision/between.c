@@ -75,11 +75,14 @@ elision_section_length(elision_site_t *site)
 {
     struct elision_thread *self = elision_self_;
 
-    elision_site_cut_(site);
     if (self->id == 0) {
         return elision_params_.length;
     }
-    return elision_policy_length_(&elision_params_, &elision_state_of_(self, site)->policy);
+    struct elision_site_state *state = elision_state_of_(self, site);
+    if (!state->cut) {
+        state->cut = true; /* the site learns it outside transactions, at the next slow enter */
+    }
+    return elision_policy_length_(&elision_params_, &state->policy);
 }
 
 bool

@@ -59,6 +59,7 @@ struct elision_site_state {
     _Atomic uint32_t granted; /* what credit was when last set; granted - credit have committed, but
                                * for one that may be under way */
     _Atomic uint32_t version; /* odd while granted and count.commits change */
+    bool cut;                 /* its length has been asked for; written in transactions too */
     uint64_t typical;         /* cycles of the last timed transaction that committed */
     struct elision_policy_state policy;
     struct elision_counters count;
@@ -177,7 +178,8 @@ bool elision_site_set_off_(elision_site_t *site, uint64_t bit, bool off);
 void elision_sites_update_(void);
 
 /* The length of the site's sections is asked for, or they are cut: then they are no fixed work, and
- * doing more of them in the same time says nothing. tx: safe, writes once */
+ * doing more of them in the same time says nothing.
+ * tx:    outside only: a line of the site is read by every thread that enters */
 void elision_site_cut_(elision_site_t *site);
 bool elision_site_is_cut_(const elision_site_t *site);
 

@@ -269,6 +269,9 @@ static struct elision_policy_decision
 decide(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
        struct elision_policy_attempt *attempt)
 {
+    if (state->cut) {
+        elision_site_cut_(site);
+    }
     if (elision_params_.arbiter && !elision_site_is_cut_(site)) {
         consult(lock, state, site, elision_cycles_());
         if (elision_site_off_(site) & ELISION_OFF_ARBITER) {

@@ -20,7 +20,7 @@
 #define PASSES 1
 #endif
 
-mtype = { WAITING, WOKEN, HANDED };
+mtype = { WAITING, WOKEN, HANDED, SENT };
 
 byte word; /* 0 free, else the holder */
 bool pend[N + 1]; /* this thread's store of 0 has not drained */
@@ -36,6 +36,7 @@ bool doomed[N + 1]; /* ... and will not commit */
 bool has_x[N + 1], has_y[N + 1]; /* ... and has read these */
 byte x, y; /* equal outside sections */
 byte done;
+bool may_send = true; /* nobody has sent waiters away yet; once is enough */
 
 #define GHOST (N + 1) /* a thread of the parent that does not exist in this child */
 bool stale; /* the queue was last locked before the fork */
@@ -157,6 +158,36 @@ inline release(t) {
     fi
 }
 
+/* Lockers are told to decide anew, all at once. */
+inline send_away(t) {
+    atomic {
+        may_send = false;
+        drain(t);
+        queue_lock();
+        k = 0;
+        do
+        :: k < waiters && locker[queue[k]] ->
+            h = queue[k];
+            queue_remove(h);
+            state[h] = SENT
+        :: k < waiters && !locker[queue[k]] -> k++
+        :: else -> break
+        od;
+        lost = (waiters > 0);
+        k = 0;
+        at = 0;
+        last = false;
+        h = 0
+    }
+#ifndef MUTANT_SENDER_LEAVES_QUIETLY
+    if
+    :: lost -> release_slow(t, true)
+    :: else
+    fi;
+#endif
+    lost = false
+}
+
 inline heavy_fence() {
 #ifdef MUTANT_NO_HEAVY_FENCE
     skip
@@ -213,7 +244,7 @@ inline acquire(t) {
             fi;
             atomic {
                 head = (queue[0] == t);
-                handed = (state[t] == HANDED);
+                handed = (state[t] == HANDED || state[t] == SENT);
                 lost = (state[t] == WOKEN);
                 if
                 :: lost ->
@@ -239,11 +270,11 @@ inline acquire(t) {
                 state[t] != WAITING /* sleeps */
             fi;
             if
-            :: state[t] == HANDED -> break
+            :: state[t] == HANDED || state[t] == SENT -> break
             :: else
             fi
         od;
-        atomic { head = false; handed = false; lost = false; fenced = false; ok = false }
+        atomic { sent = (!ok && state[t] == SENT); head = false; handed = false; lost = false; fenced = false; ok = false }
     fi;
     ok = false
 }
@@ -300,12 +331,16 @@ bool subscribed[N + 1];
 
 inline locked_section(t) {
     acquire(t);
-    assert(word == t);
-    write_x(t);
-    assert(word == t);
-    write_y(t);
-    assert(x == y);
-    release(t)
+    if
+    :: sent
+    :: else ->
+        assert(word == t);
+        write_x(t);
+        assert(word == t);
+        write_y(t);
+        assert(x == y);
+        release(t)
+    fi
 }
 
 inline end_tx(t) {
@@ -360,17 +395,27 @@ inline speculative_section(t) {
 
 proctype thread(byte t) {
     byte k, at, h, seen, round;
-    bool ok, fenced, head, handed, lost, last, fell;
+    bool ok, fenced, head, handed, lost, last, fell, sent;
 
     for (round : 1 .. ROUNDS) {
+again:
         fell = true;
         if
         :: true -> fell = false; speculative_section(t)
         :: true
         fi;
         if
-        :: fell -> locked_section(t)
+        :: fell ->
+            locked_section(t);
+            if
+            :: sent -> sent = false; goto again
+            :: else
+            fi
         :: else
+        fi;
+        if
+        :: may_send -> send_away(t)
+        :: true
         fi
     }
     atomic { done++; fell = false }
