@@ -31,7 +31,11 @@ tunable_is_set(void)
 static const char *
 glibc_missing(void)
 {
-    return !tunable_is_set() ? "needs GLIBC_TUNABLES=glibc.elision.enable=1" : no_transactions();
+    const char *missing = no_transactions();
+    if (missing == NULL && !tunable_is_set()) {
+        missing = "needs GLIBC_TUNABLES=glibc.elision.enable=1";
+    }
+    return missing;
 }
 
 static void
