@@ -16,6 +16,11 @@
         n, n, n, n, n, n, n, n \
     }
 
+/* The tries of JDK's RTM locking; GOCC has the same. */
+#define JDK_TRIES                                                             \
+    .budget = 5, .busy_budget = ELISION_BUDGET_UNLIMITED, .limit = ALL(1000), \
+    .needs_retry = {false, true, true, false, true, true, true, true}, .waits = true, .length = 32
+
 static const struct elision_policy_params presets[] = {
     {
         .name = "adaptive",
@@ -100,12 +105,7 @@ static const struct elision_policy_params presets[] = {
         /* JDK up to 23, -XX:+UseRTMLocking. */
         .name = "hotspot",
         .algorithm = ELISION_POLICY_HOTSPOT,
-        .budget = 5,
-        .busy_budget = ELISION_BUDGET_UNLIMITED,
-        .limit = ALL(1000),
-        .needs_retry = {false, true, true, false, true, true, true, true},
-        .waits = true,
-        .length = 32,
+        JDK_TRIES,
     },
     {
         /* Diegues and Romano, ICAC'14. */
@@ -121,12 +121,7 @@ static const struct elision_policy_params presets[] = {
         /* Optimizing Go critical sections, USENIX ATC'21. */
         .name = "gocc",
         .algorithm = ELISION_POLICY_GOCC,
-        .budget = 5,
-        .busy_budget = ELISION_BUDGET_UNLIMITED,
-        .limit = ALL(1000),
-        .needs_retry = {false, true, true, false, true, true, true, true},
-        .waits = true,
-        .length = 32,
+        JDK_TRIES,
     },
     {
         /* Odaira, Castanos, Tomari, PPoPP'14. */

@@ -63,6 +63,30 @@ tap_ok "the header alone, pedantic" sh -c \
     "echo '#include <elision/elision.h>' | gcc -std=c11 -pedantic -Wall -Wextra -Werror \\
         -I '$root$prefix/include' -x c -fsyntax-only -"
 
+# The examples as the documents have them: the header's first comment, the manual's EXAMPLES with
+# the declarations of its SYNOPSIS. What they leave out, a balance and an amount, is added.
+from_header() {
+    sed -n '/^ \*     static elision_lock_t/,/^ \*     elision_leave/s/^ \* *//p' \
+        elision/elision.h
+}
+from_manual() {
+    sed -n 's/^\.B \(elision_[a-z]*_t .*;\)$/static \1/p' elision/man/elision.3
+    sed -n '/^\.SH EXAMPLES/,/^\.SH SEE/{/^elision_\|^balance/p}' elision/man/elision.3
+}
+for document in header manual; do
+    {
+        echo '#include <elision/elision.h>'
+        "from_$document" | grep '^static'
+        echo 'int main(void) { long balance = 0, amount = 42;'
+        "from_$document" | grep -v '^static'
+        echo 'return balance == 42 ? 0 : 1; }'
+    } >"$work/example.c"
+    tap_is "the $document's example has an enter and a leave" \
+        "$(grep -c 'elision_enter\|elision_leave' "$work/example.c")" 2
+    tap_ok "it compiles" build gcc -std=c11
+    tap_ok "and runs" "$work/example"
+done
+
 command=$root$prefix/bin/elision
 "$command" probe >"$work/probe" 2>&1
 tap_ok "elision probe answers with 0 or 1" test $? -le 1
