@@ -6,8 +6,8 @@ INTERP_TESTS = tests/interp
 INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
 
 TESTS += $(INTERP_TESTS)/source.sh
-TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh cpython.sh \
-    counted.sh)
+TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh workloads.sh \
+    cpython.sh counted.sh)
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh: $(INTERP_MODULE)
 

@@ -7,7 +7,8 @@ set -u -o pipefail
 . tests/tap.sh
 
 python=out/python/bin/python3
-tests=(test_threading test_thread test_queue test_threading_local test_gc test_fork1)
+tests=(test_threading test_thread test_queue test_threading_local test_gc test_fork1 test_weakref
+    test_finalization)
 unset PYTHON_GIL PYTHON_ELISION ELISION_BACKEND
 export PYTHON_GIL=1 PYTHON_ELISION=1
 
@@ -39,11 +40,15 @@ suite "native, the library's lock, -X dev: test_thread" \
 #   tests that start further interpreters: minutes each, and what they do has cases in lifecycle.sh
 #   tests that compare times or rely on real sleeps: time is virtual there
 emulated() {
-    suite "emulated: $1 ${2-}" timeout 900 out/bin/rtmgrind --quiet "$python" -m test "$1" "${@:2}"
+    suite "emulated${injected[*]:+, ${injected[*]}}: $1 ${*: -1}" timeout 900 out/bin/rtmgrind --quiet "${injected[@]}" \
+        "$python" -m test "$1" "${@:2}"
 }
+injected=()
 emulated test_thread -m BarrierTest -m LockTests -m ThreadRunningTests
 emulated test_queue -m CPriorityQueueTest -m PySimpleQueueTest
 emulated test_threading -m ThreadTests.test_various_ops -m BarrierTests -m EventTests \
     -m SemaphoreTests -m PyRLockTests -m CRLockTests
+injected=(--abort-rate=500)
+emulated test_thread -m LockTests
 
 tap_done
