@@ -40,8 +40,8 @@ suite "native, the library's lock, -X dev: test_thread" \
 #   tests that start further interpreters: minutes each, and what they do has cases in lifecycle.sh
 #   tests that compare times or rely on real sleeps: time is virtual there
 emulated() {
-    suite "emulated${injected[*]:+, ${injected[*]}}: $1 ${*: -1}" timeout 900 out/bin/rtmgrind --quiet "${injected[@]}" \
-        "$python" -m test "$1" "${@:2}"
+    suite "emulated${injected[*]:+, ${injected[*]}}: $1 ${*: -1}" timeout 900 \
+        out/bin/rtmgrind --quiet "${injected[@]}" "$python" -m test "$1" "${@:2}"
 }
 injected=()
 emulated test_thread -m BarrierTest -m LockTests -m ThreadRunningTests

@@ -4,8 +4,8 @@
 # CPython's own tests: suite.sh threads|whole [MODE...]
 #
 # Natively, all with PYTHON_GIL=1: by the build without our patches, and by ours with elision off
-# and on (through the library's lock, ELISION_BACKEND=none: a machine without RTM has no other path of
-# ours). The set of failures must be the same. `threads`, the tests named in suite.txt, also runs
+# and on (through the library's lock, ELISION_BACKEND=none: a machine without RTM has no other path
+# of ours). The set of failures must be the same. `threads`, the tests named in suite.txt, also runs
 # with -X dev and with a switch interval of 1e-6 s. Logs and JUnit files go to out/suite. MODE
 # leaves the others out: off, on, dev, switch. Injected aborts need an emulator: see cpython.sh.
 set -u -o pipefail
