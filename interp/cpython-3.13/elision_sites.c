@@ -83,8 +83,8 @@ new_site(PyCodeObject *code, uint64_t key, int line)
     return site;
 }
 
-// Who asks for a site's length cuts its sections: libelision must know before the first of them, and
-// what is written in a transaction may be undone.
+// Who asks for a site's length cuts its sections: libelision must know before the first of them,
+// and what is written in a transaction may be undone.
 static struct _PyElision_Site *
 to_be_cut(struct _PyElision_Site *site)
 {
