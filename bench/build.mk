@@ -26,19 +26,13 @@ $(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision-refcount.a $(OU
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CXX) $(LDFLAGS) -Wl,-z,now -o $@ $^ $(BENCH_LIBS)
 
-# What the suite interp preloads where it is emulated.
-BENCH_ENTROPY = $(OUT)/lib/bench-entropy.so
-$(BENCH_ENTROPY): $(OUT)/obj/bench/interp/entropy.o
-	@mkdir -p $(@D)
-	$(Q)$(CC) -shared $(LDFLAGS) -o $@ $< -ldl
-
 # Without RTM, what needs transactions runs under the emulator; results in $(BENCH_DIR). What SUITES
 # leaves to choose is in run.sh. Only the suite interp needs the interpreter.
 BENCH_DIR = $(OUT)/bench
 BENCH_RUN = SUITES='$(SUITES)' SEEDS='$(SEEDS)' JOBS='$(JOBS)' PRESETS='$(PRESETS)' bench/run.sh
 BENCH_PROGRAMS = $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/python/bin/python3
 
-bench: all $(OUT)/bin/elision-bench $(BENCH_ENTROPY) \
+bench: all $(OUT)/bin/elision-bench \
     $(if $(SUITES),$(if $(filter interp,$(SUITES)),python),python)
 	$(Q)$(BENCH_RUN) full $(BENCH_PROGRAMS) $(BENCH_DIR)
 

@@ -27,7 +27,6 @@ dir=$5
 here=$(dirname "${BASH_SOURCE[0]}")
 known="cost fallback lock policy refcount capacity interp"
 stock=/usr/bin/python3
-entropy=$(dirname "$bench")/../lib/bench-entropy.so
 jobs=${JOBS:-$(nproc)}
 
 # The virtual time of a run under the emulator is short: it repeats exactly, so that one says all;
@@ -115,7 +114,7 @@ add_interp() {
         shift
     done
     local command=(env PYTHONHASHSEED=0 ${variables[@]+"${variables[@]}"})
-    [ "$kind" = hardware ] || command+=("LD_PRELOAD=$entropy" "$rtmgrind" --quiet --)
+    [ "$kind" = hardware ] || command+=("$rtmgrind" --quiet --)
     local name=interp.${label// /-}.$threads.$repetition
     add "$kind" "$name" 17 "$here/interp/step.sh" "$label" "$dir/parts/$kind.$name.json" \
         "${command[@]}" "$2" -B "$here/interp/suite.py" --scale 200 --threads "$threads"
@@ -127,7 +126,6 @@ add_python() {
         skip "interp" "no $python: run make python"
         return
     fi
-    [ "$kind" = hardware ] || [ -e "$entropy" ] || die "no $entropy: run make bench"
     for threads in $interp_threads; do
         for repetition in $2; do
             add_interp "$kind" "plain GIL" "$threads" "$repetition" PYTHON_GIL=1 \

@@ -151,6 +151,10 @@ process_option(const HChar *arg)
     }
     else if VG_BOOL_CLO (arg, "--page-faults", rtm_opt.page_faults) {
     }
+    else if VG_XACT_CLO (arg, "--entropy=seed", rtm_opt.host_entropy, False) {
+    }
+    else if VG_XACT_CLO (arg, "--entropy=host", rtm_opt.host_entropy, True) {
+    }
     else if VG_BOOL_CLO (arg, "--report-children", rtm_opt.children) {
     }
     else {
@@ -185,6 +189,7 @@ print_usage(void)
      "    --json=FILE                 write the report as JSON\n"
      "    --top=N                     rows of each list in the report [10]\n"
      "    --page-faults=no|yes        the first touch of a page aborts [no]\n"
+     "    --entropy=seed|host         where getrandom's bytes come from [seed]\n"
      "    --heap=no|yes               name heap blocks and who allocated them [no]\n"
      "    --report-children=no|yes    report in forked children too [no]\n");
 }

@@ -109,11 +109,12 @@ struct rtm_options {
     Int abort_rate; /* transactions per 10000 that get abort_status */
     Int abort_at;   /* Nth instruction inside transactions; 0: off */
     Int abort_status;
-    Int top;          /* rows of each list in the report */
-    Bool coherence;   /* charge line transfers outside transactions too */
-    Bool page_faults; /* first touches abort */
-    Bool heap;        /* know heap blocks and who allocated them */
-    Bool children;    /* report in forked children too */
+    Int top;           /* rows of each list in the report */
+    Bool coherence;    /* charge line transfers outside transactions too */
+    Bool page_faults;  /* first touches abort */
+    Bool host_entropy; /* getrandom asks the kernel */
+    Bool heap;         /* know heap blocks and who allocated them */
+    Bool children;     /* report in forked children too */
     const HChar *json;
     const HChar *preset;
     UInt signature; /* of the preset's processor, CPUID.1:EAX */

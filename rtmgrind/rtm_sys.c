@@ -17,7 +17,7 @@
 #include "rtm_sys.h"
 #include "rtm_core.h"
 
-enum { SYS_CLONE3 = 435 };
+enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435 };
 
 static ULong real_base_ns; /* CLOCK_REALTIME at virtual time zero */
 static ULong mono_base_ns;
@@ -177,6 +177,31 @@ sys_getcpu(VexGuestAMD64State *gs)
     return rtm_sys_done(gs, 0);
 }
 
+/* Allocators place their pages and programs seed their hashes by it: from the host, no two runs
+ * would be the same. */
+static HWord
+sys_getrandom(VexGuestAMD64State *gs)
+{
+    static ULong drawn;
+    enum { MOST = 256 }; /* so much is never cut short by a signal */
+    const SizeT n = gs->guest_RSI < MOST ? gs->guest_RSI : MOST;
+    UChar bytes[MOST];
+    SizeT i;
+
+    if (rtm_opt.host_entropy || !VG_(am_is_valid_for_client)(gs->guest_RDI, n, VKI_PROT_WRITE)) {
+        return RTM_SYS_PASS;
+    }
+    for (i = 0; i < n; i++) {
+        ULong x = (++drawn + ((ULong)rtm_opt.seed << 32)) * 0x9E3779B97F4A7C15ULL; /* splitmix64 */
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ULL;
+        x = (x ^ x >> 27) * 0x94D049BB133111EBULL;
+        bytes[i] = (UChar)(x >> 56);
+    }
+    put(gs->guest_RDI, bytes, n);
+    rtm_clock_add(rtm_opt.cost_syscall);
+    return rtm_sys_done(gs, (Long)n);
+}
+
 /* ------------------------------------------------------------------ */
 /* The hook                                                            */
 
@@ -189,6 +214,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_time: return sys_time(gs);
     case __NR_getcpu: return sys_getcpu(gs);
     case __NR_futex: return rtm_sys_futex(gs);
+    case SYS_GETRANDOM: return sys_getrandom(gs);
     case __NR_sched_yield:
         rtm_clock_add(rtm_opt.cost_syscall);
         rtm_sched_yield();

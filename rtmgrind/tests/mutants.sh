@@ -69,7 +69,8 @@ if [ "${1-}" = --one ]; then
     # A mutant may hang: that is no pass of the point either. Those that do say when to give up.
     limit=$(field seconds "$home/entry")
     {
-        RTMGRIND=$home/bin/rtmgrind timeout --kill-after=2 "${limit:-60}" "${words[@]}" >"$home/tap" 2>&1
+        RTMGRIND=$home/bin/rtmgrind timeout --kill-after=2 "${limit:-60}" "${words[@]}" \
+            >"$home/tap" 2>&1
     } </dev/null 2>/dev/null # and what the shell says of crashes
     if passes "$point" "$home/tap"; then
         say "SURVIVED"

@@ -11,6 +11,7 @@
  *   requests             transactions before a reset, one behind it, and a dump
  *   aborts N, pauses N, calls N   N aborts, PAUSEs, system calls
  *   wakes N, moves N     two threads hand a turn to and fro N times: by semaphores, by spinning
+ *   entropy              what getrandom says
  *   fork                 transactions in a forked child only
  *   pipe                 one thread waits for another process while the other computes
  */
@@ -22,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -316,6 +318,11 @@ main(int argc, char **argv)
     }
     if (!strcmp(what, "requests")) {
         return requests();
+    }
+    if (!strcmp(what, "entropy")) {
+        uint64_t word = 0;
+        return printf("%zd ", getrandom(&word, sizeof word, 0)) < 0 ||
+               printf("%016llx\n", (unsigned long long)word) < 0;
     }
     if (!strcmp(what, "fork")) {
         return in_child();

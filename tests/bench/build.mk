@@ -5,7 +5,7 @@ TESTS += $(BENCH_TESTS)
 TESTS_LATE += tests/bench/interp.sh
 $(BENCH_TESTS): $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind
 tests/bench/shim.sh: $(OUT)/tests/bench/shim
-tests/bench/interp.sh: $(BENCH_ENTROPY) $(OUT)/bin/rtmgrind
+tests/bench/interp.sh: $(OUT)/bin/rtmgrind
 
 $(OUT)/tests/bench/shim: $(OUT)/obj/tests/bench/shim.o $(filter-out %/main.o,$(BENCH_OBJECTS)) \
     $(OUT)/lib/libelision-refcount.a $(OUT)/lib/libelision.a
