@@ -75,14 +75,17 @@ elision_section_length(elision_site_t *site)
 {
     struct elision_thread *self = elision_self_;
 
+    if (!transacting(self)) {
+        elision_site_cut_(site);
+    }
     if (self->id == 0) {
         return elision_params_.length;
     }
     struct elision_site_state *state = elision_state_of_(self, site);
     if (!state->cut) {
-        state->cut = true; /* the site learns it outside transactions, at the next slow enter */
+        state->cut = true; /* in a transaction: the site learns it at the next slow enter */
     }
-    return elision_policy_length_(&elision_params_, &state->policy);
+    return elision_policy_length_(elision_params_for_(state), &state->policy);
 }
 
 bool
@@ -118,7 +121,7 @@ static inline bool
 tick(struct elision_thread *self, const struct elision_site_state *state)
 {
     if (self->ticks == 0) {
-        self->ticks = elision_policy_length_(&elision_params_, &state->policy);
+        self->ticks = elision_policy_length_(elision_params_for_(state), &state->policy);
     }
     return --self->ticks == 0;
 }

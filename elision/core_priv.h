@@ -197,6 +197,14 @@ elision_may_speculate_(void)
 
 extern struct elision_knobs elision_knobs_;
 extern struct elision_policy_params elision_params_;
+extern struct elision_policy_params elision_params_cut_; /* of sites whose sections are cut */
+
+static inline const struct elision_policy_params *
+elision_params_for_(const struct elision_site_state *state)
+{
+    return state->cut ? &elision_params_cut_ : &elision_params_;
+}
+
 extern struct elision_verdict elision_verdict_;
 extern _Atomic bool elision_enabled_;
 extern _Atomic unsigned elision_concurrency_;

@@ -162,8 +162,8 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     elision_count_(&state->count.cycles_wasted, cycles);
     elision_count_max_(&state->count.max_wasted, cycles);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
-    decision =
-        elision_policy_abort_(&elision_params_, &state->policy, &section->attempt, status, cycles);
+    decision = elision_policy_abort_(elision_params_for_(state), &state->policy, &section->attempt,
+                                     status, cycles);
     if (decision.gave_up) {
         elision_count_(&state->count.giveups, 1);
         ELISION_TRACE_GIVEUP(name_of(self, state), state->policy.skip);
@@ -272,6 +272,7 @@ decide(struct elision_fallback *lock, struct elision_site_state *state, elision_
     if (state->cut) {
         elision_site_cut_(site);
     }
+    state->cut = elision_site_is_cut_(site);
     if (elision_params_.arbiter && !elision_site_is_cut_(site)) {
         consult(lock, state, site, elision_cycles_());
         if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
@@ -280,7 +281,7 @@ decide(struct elision_fallback *lock, struct elision_site_state *state, elision_
         }
     }
     struct elision_policy_decision decision =
-        elision_policy_enter_(&elision_params_, &state->policy, attempt);
+        elision_policy_enter_(elision_params_for_(state), &state->policy, attempt);
     if (decision.skipped) {
         elision_count_(&state->count.skips, 1);
     }

@@ -20,6 +20,7 @@
 
 struct elision_knobs elision_knobs_;
 struct elision_policy_params elision_params_;
+struct elision_policy_params elision_params_cut_;
 struct elision_verdict elision_verdict_ = {.reason = "not yet looked", .remedy = "", .policy = ""};
 _Atomic bool elision_enabled_ = true;
 _Atomic unsigned elision_concurrency_;
@@ -68,6 +69,8 @@ choose_policy(void)
             elision_params_.length_max = elision_params_.length;
         }
     }
+    elision_params_cut_ = elision_params_;
+    elision_policy_for_cuts_(&elision_params_cut_);
 }
 
 static void

@@ -18,7 +18,7 @@ leave_locked(struct elision_thread *self, struct elision_section *section)
     elision_count_(&count->cycles_holding, held);
     elision_count_max_(&count->max_holding, held);
     if (elision_may_speculate_()) {
-        elision_policy_locked_(&elision_params_, &left.state->policy, &left.attempt,
+        elision_policy_locked_(elision_params_for_(left.state), &left.state->policy, &left.attempt,
                                held + left.waited);
     }
     elision_fallback_release_(left.lock);
@@ -41,7 +41,7 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     state->typical = cycles != 0 ? cycles : state->typical;
     elision_settle_(state, left.on_credit, 0);
     uint32_t grant =
-        elision_policy_commit_(&elision_params_, &state->policy, &left.attempt, cycles);
+        elision_policy_commit_(elision_params_for_(state), &state->policy, &left.attempt, cycles);
     /* Sites that share a state have no off word to be stopped by: they ask each time. */
     elision_set_credit_(state, state != self->states ? grant : 0, 1);
     elision_section_release_aux_(&left);

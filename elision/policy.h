@@ -54,8 +54,11 @@ struct elision_policy_params {
     uint32_t length;        /* checkpoints a section runs at first */
     uint32_t length_max;    /* ADAPTIVE never lengthens beyond */
     uint32_t seed;
-    bool aux;     /* conflict losers queue on the auxiliary lock */
-    bool arbiter; /* all threads together compare speculating with the lock; see arbiter.h */
+    uint32_t waste;      /* ADAPTIVE: times the usual cost of a section, lost to conflicts: then the
+                          * lock; 0: no such limit */
+    uint16_t unfriendly; /* ADAPTIVE: the weight of that reason to begin with */
+    bool aux;            /* conflict losers queue on the auxiliary lock */
+    bool arbiter;        /* all threads together compare speculating with the lock; see arbiter.h */
 };
 
 /* What is learnt; one writer, the owning thread. All zeros is a site never seen. */
@@ -160,6 +163,10 @@ uint32_t elision_policy_length_(const struct elision_policy_params *params,
  * ret:   NULL if there is none */
 const struct elision_policy_params *elision_policy_find_(const char *name,
                                                          struct elision_policy_params *made);
+
+/* Make params, a preset, what suits sites whose sections are cut. Their length is the better knob, a
+ * section is no fixed work so that its cost says little, and one that takes the lock stops many. */
+void elision_policy_for_cuts_(struct elision_policy_params *params);
 
 /* ret:   the i-th row's name, NULL after the last */
 const char *elision_policy_name_(size_t i);

@@ -21,17 +21,14 @@
 #define SKIP_MAX 1024u
 #define WINDOW 32u         /* sections that needed the policy */
 #define LENGTHEN_STREAK 64 /* commits without an abort before a section gets longer */
-#define WASTE 8u           /* in vain, times what the site's sections usually take: then the lock */
-#define WEIGHT_UNFRIENDLY 0x9000 /* to begin with: a system call will be there again */
 #define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
 
 static void
 adaptive_setup(const struct elision_policy_params *params, struct elision_policy_state *state)
 {
-    (void)params;
     state->skip_next = SKIP_MIN;
     if (state->weight[ELISION_ABORT_UNFRIENDLY] == 0) {
-        state->weight[ELISION_ABORT_UNFRIENDLY] = WEIGHT_UNFRIENDLY;
+        state->weight[ELISION_ABORT_UNFRIENDLY] = params->unfriendly;
     }
 }
 
@@ -77,7 +74,8 @@ adaptive_abort(const struct policy_event *event)
         }
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_CONFLICT:
-        if (state->usual != 0 && event->attempt->wasted > WASTE * state->usual) {
+        if (state->usual != 0 && event->params->waste != 0 &&
+            event->attempt->wasted > event->params->waste * state->usual) {
             return POLICY_LOCK;
         }
         state->streak = 0;

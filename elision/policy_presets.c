@@ -35,6 +35,8 @@ static const struct elision_policy_params presets[] = {
         .backoff_cap = 16,
         .length = 32,
         .length_max = 1024,
+        .waste = 8,
+        .unfriendly = 0x9000, /* a system call will be there again */
         .aux = true,
         .arbiter = true,
     },
@@ -134,6 +136,19 @@ static const struct elision_policy_params presets[] = {
         .length = 255,
     },
 };
+
+void
+elision_policy_for_cuts_(struct elision_policy_params *params)
+{
+    if (params->algorithm == ELISION_POLICY_ADAPTIVE) {
+        params->budget = params->budget < 6 ? params->budget : 6;
+        params->limit[ELISION_ABORT_CONFLICT] = 8;
+        params->backoff_after = 0;
+        params->backoff_cap = 4;
+        params->waste = 0;
+        params->unfriendly = 0;
+    }
+}
 
 #define PRESETS (sizeof(presets) / sizeof(presets[0]))
 #define STATIC_PREFIX "static-"

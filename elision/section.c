@@ -142,7 +142,7 @@ elision_settle_(struct elision_site_state *state, bool but_last, uint32_t credit
     elision_set_credit_(state, credit, used);
     /* They were not timed; the last one that was stands for them. */
     elision_count_(&state->count.cycles_speculating, used * state->typical);
-    elision_policy_commits_(&elision_params_, &state->policy, used);
+    elision_policy_commits_(elision_params_for_(state), &state->policy, used);
 }
 
 void

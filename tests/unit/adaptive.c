@@ -175,6 +175,33 @@ adaptive_backs_off_from_the_fourth_loss_on(void **unused)
     assert_int_equal(most, 16);
 }
 
+/* Sections that are cut keep a small budget and early back-off, whatever they have cost. */
+static void
+adaptive_for_cuts(void **unused)
+{
+    struct elision_policy_params params = *preset("adaptive"), fixed = *preset("tbb");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    elision_policy_for_cuts_(&params);
+    (void)elision_policy_enter_(&params, &state, &attempt);
+    (void)elision_policy_commit_(&params, &state, &attempt, 100);
+    (void)elision_policy_enter_(&params, &state, &attempt);
+    for (int tries = 1; tries < 6; tries++) {
+        struct elision_policy_decision d =
+            elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CONFLICT, 10000);
+        assert_int_equal(d.action, ELISION_ACTION_SPECULATE);
+        assert_in_range(d.pauses, 1, 4);
+    }
+    assert_int_equal(
+        elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CONFLICT, 1).action,
+        ELISION_ACTION_LOCK);
+    /* Presets stay what they are. */
+    elision_policy_for_cuts_(&fixed);
+    assert_memory_equal(&fixed, preset("tbb"), sizeof(fixed));
+}
+
 static void
 adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
 {
@@ -200,6 +227,7 @@ main(void)
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
         cmocka_unit_test(adaptive_stops_by_cost),
         cmocka_unit_test(adaptive_backs_off_from_the_fourth_loss_on),
+        cmocka_unit_test(adaptive_for_cuts),
         cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),
     };
 
