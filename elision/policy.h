@@ -164,8 +164,9 @@ uint32_t elision_policy_length_(const struct elision_policy_params *params,
 const struct elision_policy_params *elision_policy_find_(const char *name,
                                                          struct elision_policy_params *made);
 
-/* Make params, a preset, what suits sites whose sections are cut. Their length is the better knob, a
- * section is no fixed work so that its cost says little, and one that takes the lock stops many. */
+/* Make params, a preset, what suits sites whose sections are cut. Their length is the better knob,
+ * a section is no fixed work so that its cost says little, and one that takes the lock stops
+ * many. */
 void elision_policy_for_cuts_(struct elision_policy_params *params);
 
 /* ret:   the i-th row's name, NULL after the last */
