@@ -66,10 +66,11 @@ if [ "${1-}" = --one ]; then
         exit 0
     fi
     cp "$OUT/bin/rtmgrind" "$home/bin/"
-    # A mutant may hang: that is no pass of the point either. Those that do say when to give up.
+    # A mutant may hang: that is no pass of the point either. Those that do say when to give up; the
+    # signal goes to its children, too.
     limit=$(field seconds "$home/entry")
     {
-        RTMGRIND=$home/bin/rtmgrind timeout --kill-after=2 "${limit:-60}" "${words[@]}" \
+        RTMGRIND=$home/bin/rtmgrind timeout --signal=KILL "${limit:-60}" "${words[@]}" \
             >"$home/tap" 2>&1
     } </dev/null 2>/dev/null # and what the shell says of crashes
     if passes "$point" "$home/tap"; then
