@@ -75,8 +75,8 @@ run_commit(struct bench *b, void *arg)
 
 /* --- Aborts by cause ---------------------------------------------------------------------------*/
 
-/* What makes a transaction abort, and the status bits that say so. What a conflict costs depends on
- * the other side: see cycles_wasted of the suite lock. */
+/* What makes a transaction abort, and the status bits that say so. Conflicts need a second thread:
+ * run_conflict. */
 struct cause {
     const char *name;
     void (*provoke)(void); /* inside the transaction; does not come back on hardware */
@@ -171,6 +171,69 @@ run_abort(struct bench *b, void *arg)
     }
 }
 
+/* The second thread writes a line all the time that the first one's transaction reads until that
+ * aborts it. A round is begin, the wait for one write, and the abort; with more of a wait when the
+ * other side is slower, so compare like with like. */
+static struct {
+    _Alignas(2 * LINE) volatile uint64_t contested;
+    _Alignas(2 * LINE) _Atomic uint64_t done; /* rounds of the first thread; release: none */
+} duel;
+
+static void
+set_up_conflict(int count, void *arg)
+{
+    (void)count, (void)arg;
+    duel.done = 0;
+}
+
+static void
+write_until_done(struct bench *b)
+{
+    uint64_t rounds = 0;
+    while (bench_next(b, BATCH)) {
+        rounds += BATCH;
+        while (duel.done < rounds) {
+            duel.contested++;
+        }
+    }
+}
+
+static ELISION_TX void
+run_conflict(struct bench *b, void *arg)
+{
+    enum { READS = 100000 }; /* far more than any write takes */
+    uint64_t aborts = 0;
+    uint64_t others = 0;
+    (void)arg;
+    if (bench_thread(b) == 1) {
+        write_until_done(b);
+        return;
+    }
+    while (bench_next(b, BATCH)) {
+        for (int i = 0; i < BATCH; i++) {
+            uint32_t status = elision_tx_begin_();
+            if (status == ELISION_TX_STARTED) {
+                for (int reads = 0; reads < READS; reads++) {
+                    (void)duel.contested;
+                }
+                elision_tx_commit_();
+            }
+            if ((status & ~ELISION_TX_RETRY & 0xff) == ELISION_TX_CONFLICT) {
+                aborts++;
+            }
+            else {
+                others++;
+            }
+            duel.done++;
+        }
+    }
+    bench_counter(b, "aborts", (double)aborts, BENCH_SUM);
+    bench_counter(b, "other_outcomes", (double)others, BENCH_SUM);
+    if (aborts == 0) {
+        bench_fail(b, "no transaction aborted by conflict");
+    }
+}
+
 static void
 register_cost(const char *name, void (*run)(struct bench *, void *), bool elided)
 {
@@ -186,6 +249,7 @@ void
 bench_suite_cost(void)
 {
     static const int one[] = {1, 0};
+    static const int two[] = {2, 0};
     static const struct bench_lock *const locks[] = {&bench_lock_plain, &bench_lock_pthread,
                                                      &bench_lock_ticket, &bench_lock_mcs};
     for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++) {
@@ -206,4 +270,8 @@ bench_suite_cost(void)
                                             .set_up = set_up_abort,
                                             .arg = (void *)&causes[i]});
     }
+    bench_register(&(struct bench_spec){.name = "cost/abort-conflict/speculative",
+                                        .run = run_conflict,
+                                        .set_up = set_up_conflict,
+                                        .threads = two});
 }

@@ -131,7 +131,7 @@ def section($title; $text; body): [body] | if length == 0 then empty
    else "Median of the repetitions, and ± half the range. Shared machines are noisy: compare within"
       + " one column only." end),
   (if $c.skipped then "Skipped: \($c.skipped)." else empty end),
-  section("cost"; "Nanoseconds a step, on one thread."; $runs | suite("cost")
+  section("cost"; "Nanoseconds a step. abort-conflict takes two threads for each: one takes twice the figure."; $runs | suite("cost")
       | map(select(.sections | not)) | by_threads("step")),
   section("cost of a section"; "Million sections a second."; $runs | suite("cost")
       | map(select(.sections)) | by_threads("lock")),
