@@ -18,15 +18,6 @@ static struct {
 
 static ULong timer_until; /* real time by which a timer fires; RTM_NEVER: again and again */
 
-static ULong
-real_ns(void)
-{
-    struct vki_timespec ts = {0, 0};
-
-    rtm_raw_syscall(__NR_clock_gettime, VKI_CLOCK_MONOTONIC, (HWord)&ts, 0, 0);
-    return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static Bool
 somebody_away(void)
 {
@@ -48,7 +39,7 @@ rtm_too_early(ULong when)
     if (rtm_sched.dying || (timer_until == 0 && !somebody_away())) {
         return False;
     }
-    now = real_ns();
+    now = rtm_real_ns(VKI_CLOCK_MONOTONIC);
     if (since.virtual != rtm_sched.makespan) {
         since.virtual = rtm_sched.makespan;
         since.real_ns = now;
@@ -70,7 +61,9 @@ rtm_pace_timer(UInt no, const UWord *args)
     const struct vki_itimerval *tv;
 
     switch (no) {
-    case __NR_alarm: timer_until = args[0] ? real_ns() + (args[0] + 1) * second : 0; break;
+    case __NR_alarm:
+        timer_until = args[0] ? rtm_real_ns(VKI_CLOCK_MONOTONIC) + (args[0] + 1) * second : 0;
+        break;
     case __NR_setitimer:
         tv = (const struct vki_itimerval *)args[1];
         if (args[0] != 0 || !tv) {
@@ -80,7 +73,7 @@ rtm_pace_timer(UInt no, const UWord *args)
             timer_until = RTM_NEVER;
         }
         else if (tv->it_value.tv_sec || tv->it_value.tv_usec) {
-            timer_until = real_ns() + (tv->it_value.tv_sec + 2) * second;
+            timer_until = rtm_real_ns(VKI_CLOCK_MONOTONIC) + (tv->it_value.tv_sec + 2) * second;
         }
         else {
             timer_until = 0;

@@ -401,6 +401,7 @@ void rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res);
 void rtm_sys_interrupted(struct rtm_thread *t, Int sig);
 const HChar *rtm_sys_name(Int no);
 void rtm_sys_init(void);
+ULong rtm_real_ns(Int clock); /* what the kernel's clock reads */
 
 /* rtm_ride.c */
 void rtm_leave_code(struct vki_ucontext *uc);

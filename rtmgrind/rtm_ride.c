@@ -34,8 +34,9 @@ enum {
 
 static void *left[5]; /* where run() goes on when its thread's code is left by force */
 
-Bool
-rtm_must_visit(const struct rtm_thread *t)
+/* Does the thread have to go through the core, for signals? */
+static Bool
+must_visit(const struct rtm_thread *t)
 {
     return rtm_sched.dying || t->signals != rtm_sched.signals || t->turns > VISIT_TURNS ||
            t->clock - t->visited_at > VISIT_CYCLES;
@@ -128,7 +129,6 @@ hand_over(struct rtm_thread *me)
     rtm_park(me);
     rtm_unlock_guard();
     rtm_await_departure();
-    VG_(running_tid) = me->tid;
 }
 
 /* From the end of the first turn until the core is needed for this thread. */
@@ -141,7 +141,7 @@ ride(struct rtm_thread *me, HWord *trc)
         me->aboard = True;
         turn(trc);
         t = rtm_cur;
-        if (t != me && (!t || !t->aboard || t->returns || rtm_must_visit(t))) {
+        if (t != me && (!t || !t->aboard || t->returns || must_visit(t))) {
             hand_over(me);
             t = me;
         }
@@ -149,7 +149,7 @@ ride(struct rtm_thread *me, HWord *trc)
             rtm_unlock_guard();
         }
         me->aboard = t != me;
-        if (t == me && (t->returns || rtm_must_visit(t))) {
+        if (t == me && (t->returns || must_visit(t))) {
             return;
         }
         run(t, trc, (Addr)&VG_(disp_cp_xindir));

@@ -56,7 +56,4 @@ void rtm_send(void);                  /* the next one is run by its own host thr
 void rtm_park(struct rtm_thread *me); /* until it is sent */
 void rtm_await_departure(void);       /* without guard */
 
-/* rtm_ride.c: does the thread have to go through the core, for signals? */
-Bool rtm_must_visit(const struct rtm_thread *t);
-
 #endif

@@ -23,8 +23,8 @@ static ULong real_base_ns; /* CLOCK_REALTIME at virtual time zero */
 static ULong mono_base_ns;
 ULong rtm_sa_flags[_VKI_NSIG + 1];
 
-static ULong
-real_now_ns(Int clock)
+ULong
+rtm_real_ns(Int clock)
 {
     struct vki_timespec ts = {0, 0};
 
@@ -37,7 +37,7 @@ real_now_ns(Int clock)
 void
 rtm_sys_init(void)
 {
-    real_base_ns = real_now_ns(VKI_CLOCK_REALTIME);
+    real_base_ns = rtm_real_ns(VKI_CLOCK_REALTIME);
     mono_base_ns = 1000ULL * 1000000000ULL;
 }
 

@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -154,6 +155,19 @@ duel_run(struct duel *d)
     d->victim = tx_held(d->touch, d->arg, d->start + 4 * APART);
     assert_int_equal(pthread_join(peer, NULL), 0);
     d->peer = duel_arena.peer;
+}
+
+/* The end of a child process that lets its parent wait far longer than a call takes that does not
+ * wait. */
+static inline void
+write_late(int fd)
+{
+    volatile long n = 20000000;
+
+    while (n > 0) {
+        n--;
+    }
+    _exit(write(fd, "x", 1) != 1);
 }
 
 static inline int

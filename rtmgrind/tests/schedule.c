@@ -277,11 +277,7 @@ wait_for_pipe(void)
     }
     child = fork();
     if (child == 0) {
-        volatile long n = 20000000; /* far longer than a call takes that does not wait */
-        while (n > 0) {
-            n--;
-        }
-        _exit(write(fd[1], "x", 1) != 1);
+        write_late(fd[1]);
     }
     pthread_create(&t, NULL, compute, NULL);
     if (read(fd[0], &c, 1) != 1) {

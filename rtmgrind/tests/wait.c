@@ -386,11 +386,7 @@ time_out_waits_for_another_process(void **state)
     assert_int_equal(pipe(outside), 0);
     child = fork();
     if (child == 0) {
-        volatile long n = 20000000; /* far longer than a call takes that does not wait */
-        while (n > 0) {
-            n--;
-        }
-        _exit(write(outside[1], "x", 1) != 1);
+        write_late(outside[1]);
     }
     assert_int_equal(pthread_create(&reader, NULL, read_from_outside, NULL), 0);
     end = in_ms(CLOCK_REALTIME, 100000);
