@@ -73,8 +73,9 @@ int64_t bench_value(const struct bench *b);
 /* Give a figure of this thread's; call it after the loop. */
 void bench_counter(struct bench *b, const char *name, double value, enum bench_counter_kind kind);
 
-/* End this run as failed: it is reported as an error and bench_run will say so.
- * pre:   called by one thread at least; the others notice in bench_next */
+/* End this run as failed: it is reported as an error, on stderr too, and bench_run will say so.
+ * Repetitions that would follow fail for the same reason without being run.
+ * pre:   called by one thread at least; the others end their rounds */
 void bench_fail(struct bench *b, const char *reason);
 
 /* Put a fact about machine or build into the report's context. Strings are copied. */

@@ -6,32 +6,36 @@
 
 #include "rtmgrind/rtmgrind.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
-#include <memory>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 using Clock = std::chrono::steady_clock;
 
 namespace {
 
-// All threads of one run meet here: before the loop, at its end and behind it.
-class Meeting {
+// One benchmark on one number of threads, for one of its values: what its threads share.
+class Instance {
   public:
     std::vector<double> busy; // seconds until each thread's last round was done
 
-    explicit Meeting(int threads) : busy(static_cast<size_t>(threads)), threads_(threads)
+    explicit Instance(int threads) : busy(static_cast<size_t>(threads)), threads_(threads)
     {
     }
 
-    // A thread that does not stay counts as having come.
+    // All threads of a run meet here: before the loop, at its end and behind it. A thread that does
+    // not stay counts as having come.
     void
     arrive(bool stays = true)
     {
@@ -47,33 +51,59 @@ class Meeting {
         }
     }
 
+    // The first reason stays; ret: whether this is it.
+    bool
+    fail(const char *reason)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        const bool first = failure_.empty();
+        if (first) {
+            failure_ = reason;
+        }
+        return first;
+    }
+
+    // Why it failed; empty if it has not.
+    std::string
+    failure()
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        return failure_;
+    }
+
   private:
     const int threads_;
     int came_ = 0;
     unsigned turn_ = 0;
+    std::string failure_;
     std::mutex mutex_;
     std::condition_variable all_came_;
 };
+
+// A registered benchmark with its instances, by number of threads and value. Kept until the process
+// ends, as what Google Benchmark registers is.
+struct Entry {
+    bench_spec spec;
+    std::map<std::pair<int, int64_t>, Instance> instances;
+};
+
+const int64_t no_value = -1;
+
+std::atomic<bool> any_failed;
 
 } // namespace
 
 struct bench {
     benchmark::State *state;
-    Meeting *meeting;
-    bool has_value;
+    Instance *instance;
+    const char *name;
+    int64_t value;
     bool finished; // has met the others at the end of the loop
     benchmark::IterationCount rounds;
     Clock::time_point begin; // of the first round
 };
 
 namespace {
-
-// A registered benchmark with a meeting for each number of threads it runs on. Kept until the
-// process ends, as what Google Benchmark registers is.
-struct Entry {
-    bench_spec spec;
-    std::map<int, Meeting> meetings;
-};
 
 // Under the emulator each run starts at a round virtual time. What came before, such as printing
 // the date, may take a few instructions more or less and would shift the interleaving.
@@ -111,66 +141,38 @@ getloadavg(double loads[], int count) noexcept
 namespace {
 
 // Google Benchmark's own set-up hooks carry no argument, so that set-up and tear-down happen here.
+//
+// A failure is for good: later repetitions fail for the same reason without being run. Google
+// Benchmark up to 1.9 works statistics out by a pointer of the first repetition's, which is not set
+// if that one failed.
 void
 run(benchmark::State &state, Entry *entry)
 {
     const bench_spec &spec = entry->spec;
-    Meeting &meeting = entry->meetings.at(state.threads());
-    bench b = {&state, &meeting, spec.values != nullptr, false, 0, {}};
-    if (state.thread_index() == 0 && spec.set_up != nullptr) {
-        spec.set_up(state.threads(), spec.arg);
-    }
-    if (state.thread_index() == 0) {
+    const int64_t value = spec.values != nullptr ? state.range(0) : no_value;
+    Instance &instance = entry->instances.at({state.threads(), value});
+    const bool first = state.thread_index() == 0;
+    const std::string failure = instance.failure();
+    bench b = {&state, &instance, spec.name, value, false, 0, {}};
+    if (first && failure.empty()) {
+        if (spec.set_up != nullptr) {
+            spec.set_up(state.threads(), spec.arg);
+        }
         start_on_the_dot();
     }
-    meeting.arrive();
+    instance.arrive();
+    if (!failure.empty()) {
+        state.SkipWithError(failure.c_str());
+        return;
+    }
     spec.run(&b, spec.arg);
     while (!b.finished && bench_next(&b, 1)) { // one that gave up before the loop still meets
     }
-    meeting.arrive();
-    if (state.thread_index() == 0 && spec.tear_down != nullptr) {
+    instance.arrive();
+    if (first && spec.tear_down != nullptr) {
         spec.tear_down(state.threads(), spec.arg);
     }
 }
-
-// Shows what the chosen reporter shows, and remembers whether a run failed.
-class Watch : public benchmark::BenchmarkReporter {
-  public:
-    Watch() : shown_(benchmark::CreateDefaultDisplayReporter())
-    {
-    }
-
-    bool
-    ReportContext(const Context &context) override
-    {
-        return shown_->ReportContext(context);
-    }
-
-    void
-    ReportRuns(const std::vector<Run> &runs) override
-    {
-        for (const Run &one : runs) {
-            failed_ |= one.error_occurred;
-        }
-        shown_->ReportRuns(runs);
-    }
-
-    void
-    Finalize() override
-    {
-        shown_->Finalize();
-    }
-
-    bool
-    failed() const
-    {
-        return failed_;
-    }
-
-  private:
-    std::unique_ptr<benchmark::BenchmarkReporter> shown_;
-    bool failed_ = false;
-};
 
 } // namespace
 
@@ -185,12 +187,19 @@ bench_register(const bench_spec *spec)
     benchmark::internal::Benchmark *made = benchmark::RegisterBenchmark(
         spec->name, [entry](benchmark::State &state) { run(state, entry); });
     made->UseRealTime();
-    for (const int *n = spec->threads != nullptr ? spec->threads : one_thread; *n != 0; n++) {
-        entry->meetings.try_emplace(*n, *n);
-        made->Threads(*n);
-    }
+    std::vector<int64_t> values;
     for (const int64_t *value = spec->values; value != nullptr && *value >= 0; value++) {
+        values.push_back(*value);
         made->Arg(*value);
+    }
+    if (values.empty()) {
+        values.push_back(no_value);
+    }
+    for (const int *n = spec->threads != nullptr ? spec->threads : one_thread; *n != 0; n++) {
+        made->Threads(*n);
+        for (int64_t value : values) {
+            entry->instances.try_emplace({*n, value}, *n);
+        }
     }
 }
 
@@ -199,12 +208,12 @@ bench_next(bench *b, uint64_t batch)
 {
     const bool failed = b->state->error_occurred();
     if (!b->finished && (failed || b->rounds >= b->state->max_iterations)) {
-        b->meeting->busy[static_cast<size_t>(b->state->thread_index())] =
+        b->instance->busy[static_cast<size_t>(b->state->thread_index())] =
             std::chrono::duration<double>(Clock::now() - b->begin).count();
         b->finished = true;
         // Time ends for all when the last one is done, or a lock that lets threads run one after
         // the other would seem to be faster than it is.
-        b->meeting->arrive(!failed);
+        b->instance->arrive(!failed);
     }
     if (!b->state->KeepRunningBatch(static_cast<benchmark::IterationCount>(batch))) {
         return false;
@@ -219,7 +228,7 @@ bench_next(bench *b, uint64_t batch)
 double
 bench_busy_seconds(const bench *b, int thread)
 {
-    return b->meeting->busy[static_cast<size_t>(thread)];
+    return b->instance->busy[static_cast<size_t>(thread)];
 }
 
 int
@@ -237,7 +246,7 @@ bench_threads(const bench *b)
 int64_t
 bench_value(const bench *b)
 {
-    return b->has_value ? b->state->range(0) : -1;
+    return b->value;
 }
 
 void
@@ -255,6 +264,14 @@ bench_counter(bench *b, const char *name, double value, bench_counter_kind kind)
 void
 bench_fail(bench *b, const char *reason)
 {
+    any_failed = true;
+    // What a format or --benchmark_report_aggregates_only may hide is said in any case.
+    if (b->instance->fail(reason)) {
+        const bool valued = b->value != no_value;
+        fprintf(stderr, "%s: %s%s%s/threads:%d failed: %s\n", program_invocation_short_name,
+                b->name, valued ? "/" : "", valued ? std::to_string(b->value).c_str() : "",
+                b->state->threads(), reason);
+    }
     b->state->SkipWithError(reason);
 }
 
@@ -274,10 +291,9 @@ bench_flags(int *argc, char **argv)
 int
 bench_run(void)
 {
-    Watch watch;
     // Google Benchmark itself says so when nothing matches the filter.
-    if (benchmark::RunSpecifiedBenchmarks(&watch) == 0) {
+    if (benchmark::RunSpecifiedBenchmarks() == 0) {
         return 2;
     }
-    return watch.failed() ? 1 : 0;
+    return any_failed ? 1 : 0;
 }

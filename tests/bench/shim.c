@@ -100,6 +100,25 @@ failing(struct bench *b, void *arg)
     }
 }
 
+/* Fails once, in the run with this number. */
+static void
+failing_once(struct bench *b, void *arg)
+{
+    static int64_t value;
+    static int64_t runs;
+    (void)arg;
+    if (value != bench_value(b)) {
+        value = bench_value(b);
+        runs = 0;
+    }
+    while (bench_next(b, 1)) {
+    }
+    bench_counter(b, "run", (double)++runs, BENCH_SUM);
+    if (runs == value) {
+        bench_fail(b, "once");
+    }
+}
+
 /* --- What the suites' judge must find out ------------------------------------------------------*/
 
 static void
@@ -125,6 +144,7 @@ main(int argc, char **argv)
     static const int threads[] = {1, 3, 0};
     static const int four[] = {4, 0};
     static const int64_t values[] = {5, 500, -1};
+    static const int64_t runs[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, -1};
     static struct place_plan plan;
     hwloc_topology_t topology;
     char error[256];
@@ -147,6 +167,7 @@ main(int argc, char **argv)
         &(struct bench_spec){.name = "shim/leaving", .run = leaving, .threads = threads});
     bench_register(
         &(struct bench_spec){.name = "shim/failing", .run = failing, .threads = threads});
+    bench_register(&(struct bench_spec){.name = "shim/once", .run = failing_once, .values = runs});
     bench_pairing("judge", bench_work("map-write"), &no_lock, "no-lock", four);
     bench_pairing("judge", bench_work("empty"), &idle, "idle", four);
     bench_pairing("judge", bench_work("disjoint"), &boaster, "boaster", four);

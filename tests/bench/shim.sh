@@ -14,51 +14,66 @@ run() {
     local filter=$1
     shift
     "$@" $shim --benchmark_filter="$filter" --benchmark_min_time=0.001 --benchmark_format=json \
-        >"$dir/json" 2>"$dir/err"
+        ${options[@]+"${options[@]}"} >"$dir/json" 2>"$dir/err"
+}
+options=()
+
+# result_is NAME FILTER WANTED: what jq's FILTER makes of the results.
+result_is() {
+    tap_is "$1" "$(jq -c ".benchmarks | $2" "$dir/json")" "$3"
+}
+
+# fails WHAT MESSAGE FILTER [PREFIX...]: a benchmark that must fail and say so.
+fails() {
+    local what=$1 message=$2
+    shift 2
+    run "$@"
+    tap_is "$what: status" $? 1
+    result_is "$what: its reason is reported" '.[0].error_message' "\"$message\""
+    tap_has "$what: and said" "$(cat "$dir/err")" "failed: $message"
 }
 
 run '^shim/counted'
 tap_is "benchmarks that succeed: status" $? 0
 tap_is "set-up and tear-down see what they should" "$(grep shim: "$dir/err")" ""
-tap_is "names and threads" "$(jq -r '.benchmarks[].name' "$dir/json" | xargs)" \
-    "shim/counted/real_time/threads:1 shim/counted/real_time/threads:3"
-tap_is "rounds are what iterations say" \
-    "$(jq -c '[.benchmarks[] | .rounds >= .iterations and .rounds < .iterations + 24]' \
-        "$dir/json")" "[true,true]"
-tap_is "a sum is over the threads" "$(jq -c '[.benchmarks[].sum]' "$dir/json")" "[1,3]"
-tap_is "a mean is not" "$(jq -c '[.benchmarks[].mean]' "$dir/json")" "[1,1]"
-tap_is "a rate is rounds a second of real time" \
-    "$(jq -c '[.benchmarks[] | .rate * .real_time * .iterations * 1e-9 / .rounds
-        | . > 0.9 and . < 1.1]' "$dir/json")" "[true,true]"
-tap_is "one set-up stands open during a run" \
-    "$(jq -c '[.benchmarks[].set_ups_less_tear_downs]' "$dir/json")" "[1,1]"
+result_is "names and threads" 'map(.name)' \
+    '["shim/counted/real_time/threads:1","shim/counted/real_time/threads:3"]'
+result_is "rounds are what iterations say" \
+    'map(.rounds >= .iterations and .rounds < .iterations + 24)' "[true,true]"
+result_is "a sum is over the threads" 'map(.sum)' "[1,3]"
+result_is "a mean is not" 'map(.mean)' "[1,1]"
+result_is "a rate is rounds a second of real time" \
+    'map(.rate * .real_time * .iterations * 1e-9 / .rounds | . > 0.9 and . < 1.1)' "[true,true]"
+result_is "one set-up stands open during a run" 'map(.set_ups_less_tear_downs)' "[1,1]"
 
 run '^shim/(valued|plain)'
-tap_is "each value is a run of its own; none is -1" \
-    "$(jq -r '.benchmarks[] | (.name | sub("/real_time.*"; "")) + "=" + (.value | tostring)' \
-        "$dir/json" | xargs)" \
-    "shim/valued/5=5 shim/valued/500=500 shim/plain=-1"
+result_is "each value is a run of its own; none is -1" \
+    'map((.name | sub("/real_time.*"; "")) + "=" + (.value | tostring))' \
+    '["shim/valued/5=5","shim/valued/500=500","shim/plain=-1"]'
 
 run '^shim/lopsided.*threads:3$'
-tap_is "time is that of the slowest thread, for all" \
-    "$(jq -c '.benchmarks[0] | [.ratio > 3, .real_time * .iterations / .busy_ns > 0.9]' \
-        "$dir/json")" "[true,true]"
+result_is "time is that of the slowest thread, for all" \
+    '.[0] | [.ratio > 3, .real_time * .iterations / .busy_ns > 0.9]' "[true,true]"
 
-run '^shim/leaving.*threads:3$'
-tap_is "a thread that leaves before the loop fails the run and holds up nobody" \
-    "$? $(jq -r '.benchmarks[0].error_message' "$dir/json")" "1 left early"
+fails "a thread that leaves before the loop" "left early" '^shim/leaving.*threads:3$'
+fails "a benchmark that fails" "on purpose" '^shim/failing'
 
-run '^shim/failing'
-tap_is "a benchmark that fails: status" $? 1
-tap_is "its reason is reported" "$(jq -r '.benchmarks[0].error_message' "$dir/json")" "on purpose"
+# Whichever of three repetitions is the one that fails, and whichever run within the first.
+options=(--benchmark_repetitions=3)
+run '^shim/once/'
+tap_is "one repetition fails: status" $? 1
+result_is "a benchmark has three repetitions, failed or not" \
+    '[group_by(.run_name)[] | map(select(.run_type == "iteration")) | length] | unique' "[3]"
+result_is "some fail, each where it fails and ever after" \
+    'map(select(.run_type == "iteration")) | group_by(.run_name)
+        | [map(map(.error_occurred // false)) | .[] | tostring] | unique | map(fromjson)
+        | [all(. == sort), length > 2]' "[true,true]"
+options=()
 
-run '^judge/map-write/no-lock' out/bin/rtmgrind --quiet --
-tap_is "a lock that lets all in: status" $? 1
-tap_has "a lost update is found out" "$(cat "$dir/json")" "the result is wrong"
-run '^judge/empty/idle'
-tap_is "a lock that never runs its section: status" $? 1
-tap_has "no work is found out" "$(cat "$dir/json")" "no section was run"
-run '^judge/disjoint/boaster' out/bin/rtmgrind --quiet --
-tap_is "a lock that never speculates: status" $? 1
-tap_has "no commit is found out" "$(cat "$dir/json")" "no section was run by a transaction"
+fails "a lock that lets all in" "the result is wrong: an update was lost or a half-done section \
+was seen" '^judge/map-write/no-lock' out/bin/rtmgrind --quiet --
+fails "a lock that never runs its section" "no section was run" '^judge/empty/idle'
+fails "a lock that never speculates" \
+    "no section was run by a transaction although transactions work here" \
+    '^judge/disjoint/boaster' out/bin/rtmgrind --quiet --
 tap_done
