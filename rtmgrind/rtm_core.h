@@ -35,6 +35,9 @@ extern ThreadId VG_(running_tid);
 /* Translated code that jumps goes on here: enters the translation of guest_RIP. */
 extern void VG_(disp_cp_xindir)(void);
 
+/* Translated code goes there when the event counter has run out. */
+extern void VG_(disp_cp_evcheck_fail)(void);
+
 /* Runs translations from host_addr on, until one has to leave: two_words[0] says why (TRC). */
 extern void __real_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_state,
                                                  Addr host_addr);

@@ -86,7 +86,7 @@ on_fault(Int sig, vki_siginfo_t *info, struct vki_ucontext *uc)
         rtm_leave_code(uc);
     }
     else if (t == rtm_holder) {
-        rtm_keep_budget(t);
+        rtm_back_to_core(t);
         to_core(sig, info, uc);
     }
     else if (!grow_stack(t, sig, info)) {

@@ -405,7 +405,8 @@ ULong rtm_real_ns(Int clock); /* what the kernel's clock reads */
 
 /* rtm_ride.c */
 void rtm_leave_code(struct vki_ucontext *uc);
-void rtm_keep_budget(struct rtm_thread *t);
+void rtm_back_to_core(struct rtm_thread *t);
+volatile VexGuestAMD64State *rtm_next_guest(void);
 
 /* rtm_page.c */
 Bool rtm_page_init(void);   /* False: the system has no page map */

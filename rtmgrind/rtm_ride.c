@@ -33,6 +33,7 @@ enum {
 };
 
 static void *left[5]; /* where run() goes on when its thread's code is left by force */
+static Bool turned;   /* translated code was left after the next turn was given out, with guard */
 
 /* Does the thread have to go through the core, for signals? */
 static Bool
@@ -42,13 +43,15 @@ must_visit(const struct rtm_thread *t)
            t->clock - t->visited_at > VISIT_CYCLES;
 }
 
-/* Turns here end with more blocks left than the core had given to begin with; it is not to see. */
+/* The core is to find the thread's event counter as it left it: turns here end with more blocks
+ * than it had given, and not where it had said. */
 void
-rtm_keep_budget(struct rtm_thread *t)
+rtm_back_to_core(struct rtm_thread *t)
 {
     if ((Int)t->gs->host_EvC_COUNTER > t->budget) {
         t->gs->host_EvC_COUNTER = (UInt)t->budget;
     }
+    t->gs->host_EvC_FAILADDR = (HWord)&VG_(disp_cp_evcheck_fail);
 }
 
 static void
@@ -96,17 +99,28 @@ goes_on(struct rtm_thread *t, const HWord *trc)
     }
 }
 
-/* The thread that ran has left its code. Who runs now is rtm_cur; NULL: nobody can. With guard. */
+/* The running thread's time is up. Who runs now is rtm_cur; NULL: nobody can. With guard. */
+static void
+next_turn(void)
+{
+    rtm_cur->turns++;
+    rtm_cur->gs->host_EvC_COUNTER = BLOCKS;
+    rtm_put_down();
+    rtm_pick();
+}
+
+/* The thread that ran has left its code. As next_turn. */
 static void
 turn(const HWord *trc)
 {
     struct rtm_thread *t = rtm_cur;
 
+    if (turned) { /* on its way here */
+        turned = False;
+        return;
+    }
     if (trc[0] == RTM_TRC_COUNTERZERO && !rtm_fault_pending()) {
-        t->turns++;
-        t->gs->host_EvC_COUNTER = BLOCKS;
-        rtm_put_down();
-        rtm_pick();
+        next_turn();
         return;
     }
     rtm_lock_guard();
@@ -116,6 +130,46 @@ turn(const HWord *trc)
         t->trc[1] = trc[1];
     }
 }
+
+/* May the host thread of `me` run the code of t, and need not return to the core for itself? */
+static Bool
+rides_on(const struct rtm_thread *me, const struct rtm_thread *t)
+{
+    return t && (t == me || t->aboard) && !t->returns && !must_visit(t);
+}
+
+/* Most turns end here, without leaving translated code's frame. The guest state of who runs now;
+ * NULL, with guard: it takes the way through ride(). */
+volatile VexGuestAMD64State *
+rtm_next_guest(void)
+{
+    struct rtm_thread *me = rtm_holder;
+
+    VG_(in_generated_code) = False;
+    me->aboard = True;
+    next_turn();
+    if (!rides_on(me, rtm_cur)) {
+        turned = True;
+        return NULL;
+    }
+    rtm_unlock_guard();
+    me->aboard = rtm_cur != me;
+    VG_(running_tid) = rtm_cur->tid;
+    VG_(in_generated_code) = True;
+    return rtm_cur->gs;
+}
+
+/* Where translated code jumps when the event counter has run out, in the frame that
+ * disp_run_translations made: %rbp is the guest state, every other register is free, the stack
+ * is aligned for a call. */
+void rtm_time_is_up(void);
+__asm__(".text\n"
+        "rtm_time_is_up:\n"
+        "    call rtm_next_guest\n"
+        "    test %rax, %rax\n"
+        "    jz vgPlain_disp_cp_evcheck_fail\n"
+        "    mov %rax, %rbp\n"
+        "    jmp vgPlain_disp_cp_xindir\n");
 
 /* Another host thread goes on, until it is this one's turn. With guard. */
 static void
@@ -141,7 +195,7 @@ ride(struct rtm_thread *me, HWord *trc)
         me->aboard = True;
         turn(trc);
         t = rtm_cur;
-        if (t != me && (!t || !t->aboard || t->returns || must_visit(t))) {
+        if (t != me && !rides_on(me, t)) {
             hand_over(me);
             t = me;
         }
@@ -169,12 +223,13 @@ __wrap_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_stat
         *me->shadow = me->early;
     }
     me->budget = (Int)me->gs->host_EvC_COUNTER;
+    me->gs->host_EvC_FAILADDR = (HWord)rtm_time_is_up;
     run(me, trc, host_addr);
     ride(me, trc);
     VG_(running_tid) = me->tid;
+    rtm_back_to_core(me);
     if (me->returns) {
         me->returns = False;
-        rtm_keep_budget(me);
         if (rtm_fault_pending()) {
             rtm_fault_deliver();
         }
