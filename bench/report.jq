@@ -10,8 +10,10 @@ def percent: "\(. * 100 | places(1)) %";
 def spread: if length > 1 and median != 0 then
         " ±\((max - min) / median * 50 | round) %" else "" end;
 
-# One run's figure: millions of sections or pairs a second, or nanoseconds where none are counted.
-def figure: if .sections then .sections / 1e6 elif .pairs then .pairs / 1e6 else .real_time end;
+# One run's figure: millions of sections or pairs a second, or where none are counted nanoseconds
+# that one thread takes for a step. Google Benchmark's time is shared out over the threads' steps.
+def figure: if .sections then .sections / 1e6 elif .pairs then .pairs / 1e6
+    else .real_time * .threads end;
 
 # The share of sections that transactions ran; for what asks none, that of transactions committed.
 def share: map(.speculative // (if (.starts // 0) > 0 then .commits / .starts else null end)
@@ -131,15 +133,17 @@ def section($title; $text; body): [body] | if length == 0 then empty
    else "Median of the repetitions, and ± half the range. Shared machines are noisy: compare within"
       + " one column only." end),
   (if $c.skipped then "Skipped: \($c.skipped)." else empty end),
-  section("cost"; "Nanoseconds a step. abort-conflict takes two threads for each: one takes twice the figure."; $runs | suite("cost")
-      | map(select(.sections | not)) | by_threads("step")),
+  section("cost"; "Nanoseconds a step takes; abort-conflict is from begin to the abort that another"
+      + " thread's writes cause."; $runs
+      | suite("cost") | map(select(.sections | not)) | by_threads("step")),
   section("cost of a section"; "Million sections a second."; $runs | suite("cost")
       | map(select(.sections)) | by_threads("lock")),
   section("fallback"; "Million sections a second."; $runs | suite("fallback")
       | by_threads("workload / lock")),
   section("lock"; "Million sections a second (in brackets: sections run by a transaction)."; $runs
       | suite("lock") | by_threads("workload / lock"), aborts),
-  section("policy"; "One library, the retry policies of ten systems and its own."; $runs
+  section("policy"; "One library with its own retry policy, with those of ten systems, and with four"
+      + " tries whatever the cause (static-4)."; $runs
       | suite("policy") | policies),
   section("refcount"; "Million pairs of increment and decrement a second (in brackets:"
       + " transactions committed)."; $runs | suite("refcount") | by_threads("object / count")),

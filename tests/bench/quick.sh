@@ -23,6 +23,11 @@ tap_is "each file says its kind of evidence" \
     "$(jq -r '.context.evidence + ".json"' "$dir"/out/*.json)" "$(cd "$dir/out" && ls -- *.json)"
 tap_has "the report is written" "$(cat "$dir/out/report.md" 2>&1)" "| disjoint / elided |"
 
+tap_is "a step of two threads is reported as long as one of them takes" \
+    "$(sed -n 's/^| abort-conflict [^|]*| *| \(.*\) |$/\1/p' "$dir/out/report.md")" \
+    "$(jq '.benchmarks[] | select(.name | test("abort-conflict")) | .real_time * 200 | round / 100' \
+        "$dir"/out/emulated.json 2>/dev/null)"
+
 for key in cpu kernel microcode page_size plan policy smt taa topology tsx backend; do
     tap_is "context: $key" "$(jq -s "map(.context.$key != null) | all" "$dir"/out/*.json)" true
 done
@@ -59,6 +64,9 @@ tap_is "with each policy by its name, twice" "$(jq -c '[.benchmarks[]
     | split("/")[2]] | sort' "$dir/hardware/hardware.json")" \
     '["adaptive","adaptive","tbb","tbb"]'
 tap_ok "and a policy map" test -s "$dir/hardware/policy-hardware.svg"
+
+tap_is "policies are compared with a fixed number of tries" \
+    "$($bench --show-policies | grep -x 'adaptive\|static-.*' | xargs)" "adaptive static-4"
 
 # A step that fails: no report, its message, its status.
 printf '#!/bin/sh\ncase $* in *--benchmark_list_tests*) exit 0;; esac\n%s\n' \
