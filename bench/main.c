@@ -168,7 +168,7 @@ show(const struct place_plan *plan)
     putchar('\n');
 }
 
-/* The presets that ELISION_POLICY takes; static-N is a form and no name, four tries stand for it. */
+/* The presets that ELISION_POLICY takes; for the form static-N, four tries. */
 static int
 show_policies(void)
 {

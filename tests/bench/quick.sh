@@ -25,8 +25,8 @@ tap_has "the report is written" "$(cat "$dir/out/report.md" 2>&1)" "| disjoint /
 
 tap_is "a step of two threads is reported as long as one of them takes" \
     "$(sed -n 's/^| abort-conflict [^|]*| *| \(.*\) |$/\1/p' "$dir/out/report.md")" \
-    "$(jq '.benchmarks[] | select(.name | test("abort-conflict")) | .real_time * 200 | round / 100' \
-        "$dir"/out/emulated.json 2>/dev/null)"
+    "$(jq '.benchmarks[] | select(.name | test("abort-conflict"))
+        | .real_time * 200 | round / 100' "$dir"/out/emulated.json 2>/dev/null)"
 
 for key in cpu kernel microcode page_size plan policy smt taa topology tsx backend; do
     tap_is "context: $key" "$(jq -s "map(.context.$key != null) | all" "$dir"/out/*.json)" true
