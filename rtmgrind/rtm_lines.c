@@ -26,12 +26,6 @@ static struct rtm_line *buckets[BUCKETS];
 static struct rtm_line *free_lines;
 static ULong n_lines;
 
-Addr
-rtm_line_addr(const struct rtm_line *l)
-{
-    return l->addr;
-}
-
 static inline UInt
 hash(Addr line)
 {
@@ -158,6 +152,35 @@ part_of(Addr line, Addr a, SizeT n, Bool write)
     return (struct access){line, line + from, (UChar)words, write};
 }
 
+/* Average cycles between two transfers, weighted towards the latest: how often
+ * threads meet where there are no transactions. */
+static ULong gap_avg = 1000, last_transfer;
+static ULong last_met; /* when a line was transferred, or a transaction lost one */
+
+static void
+note_transfer(ULong now)
+{
+    const ULong gap = now > last_transfer ? now - last_transfer : 0;
+
+    gap_avg += ((Long)(gap < 100000 ? gap : 100000) - (Long)gap_avg) / 16;
+    last_transfer = last_met = now;
+}
+
+ULong
+rtm_transfer_gap(ULong now)
+{
+    const ULong gap = now > last_transfer ? now - last_transfer : 0;
+
+    return gap > gap_avg ? gap : gap_avg;
+}
+
+/* Have threads used each other's lines lately? */
+Bool
+rtm_met_lately(ULong now)
+{
+    return now < last_met + 1000 * 1000;
+}
+
 /* Abort the transaction on `core`, which lost the line to another access. */
 static void
 lose(Int core, const struct access *x)
@@ -170,6 +193,7 @@ lose(Int core, const struct access *x)
         const Int i = rtm_touch_of(&victim->tx, x->line);
         rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at, x->words, x->write);
     }
+    last_met = rtm_clock();
     rtm_tx_abort_parked(victim, RTM_CONFLICT | RTM_RETRY, RTM_C_CONFLICT, NULL);
 }
 
@@ -199,27 +223,6 @@ take(struct rtm_line *l, Int me, const struct access *x)
     }
 }
 
-/* Average cycles between two transfers, weighted towards the latest: how often
- * threads meet where there are no transactions. */
-static ULong gap_avg = 1000, last_transfer;
-
-static void
-note_transfer(ULong now)
-{
-    const ULong gap = now > last_transfer ? now - last_transfer : 0;
-
-    gap_avg += ((Long)(gap < 100000 ? gap : 100000) - (Long)gap_avg) / 16;
-    last_transfer = now;
-}
-
-ULong
-rtm_transfer_gap(ULong now)
-{
-    const ULong gap = now > last_transfer ? now - last_transfer : 0;
-
-    return gap > gap_avg ? gap : gap_avg;
-}
-
 /* Charge for moving the line here from the core that wrote it last. A read
  * leaves it shared, and reading shared lines is free: what a core pays for the
  * first read of a line in its life is not modelled. */
@@ -236,38 +239,46 @@ transfer(struct rtm_line *l, Int me, Bool write)
     }
 }
 
-/* An access that the filter does not know: first to the line, first write, or
- * first to a word. */
-static void
-tx_touch(struct rtm_tx *tx, const struct access *x)
+/* Does the access conflict with what other cores hold? */
+static inline Bool
+is_taken(const struct rtm_line *l, Int me, Bool write)
+{
+    return (l->writer >= 0 && l->writer != me) || (write && (l->readers & ~(1ULL << me)));
+}
+
+/* An access that is new to the transaction: first to the line, first write, or first to a word.
+ * i: the line's place in tx->touch, -1: not known. */
+static Int
+tx_touch(struct rtm_tx *tx, const struct access *x, Int i)
 {
     const Int me = tx->core;
     struct rtm_line *l;
     struct rtm_touch *t;
-    UChar old[RTM_LINE];
-    Int i;
 
     if (rtm_opt.page_faults && rtm_page_fault(x->line, x->write)) {
         rtm_tx_page_fault();
     }
     l = find_or_add(x->line);
-    take(l, me, x);
-    l = find_or_add(x->line);
-    i = rtm_touch_of(tx, x->line);
-    if (x->write && (i < 0 || !tx->touch[i].write)) {
-        /* After take(), which may have put the old contents back. May fault
-           (the page may be missing): nothing depends on it yet. */
-        rtm_copy(old, (const void *)x->line, RTM_LINE);
+    if (is_taken(l, me, x->write)) {
+        take(l, me, x);
+        l = find_or_add(x->line);
+    }
+    if (i < 0 && (l->writer == me || (l->readers & 1ULL << me))) {
+        i = rtm_touch_of(tx, x->line);
     }
     if (i < 0) {
-        i = rtm_new_touch(tx, l);
+        i = rtm_new_touch(tx, l, x->line);
     }
     t = &tx->touch[i];
+    if (x->write && !t->write) {
+        /* After take(), which may have put the old contents back. May fault
+           (the page may be missing): nothing depends on it yet. */
+        rtm_copy(t->old, (const void *)x->line, RTM_LINE);
+    }
     rtm_note_words(t, x->words);
     transfer(l, me, x->write);
     if (x->write && !t->write) {
         t->write = True;
-        rtm_copy(t->old, old, RTM_LINE);
         l->writer = me;
         tx->n_write++;
         rtm_check_capacity(tx, x->line, True);
@@ -278,16 +289,28 @@ tx_touch(struct rtm_tx *tx, const struct access *x)
         tx->n_read++;
         rtm_check_capacity(tx, x->line, False);
     }
+    return i;
+}
+
+static inline Bool
+is_seen(const struct rtm_seen *s, const struct rtm_tx *tx, Addr line)
+{
+    return s->line == line && s->gen == tx->gen;
+}
+
+static inline struct rtm_seen *
+seen_slot(struct rtm_tx *tx, Addr line)
+{
+    return &tx->seen[line / RTM_LINE % RTM_SEEN];
 }
 
 static void
 tx_access(struct rtm_tx *tx, const struct access *x)
 {
-    const UInt slot = (x->line >> 6) % RTM_FILTER;
-    const Bool known = tx->filter_gen[slot] == tx->gen && (tx->filter[slot] & ~1UL) == x->line;
-    Bool written;
+    struct rtm_seen *s = seen_slot(tx, x->line);
+    const Bool known = is_seen(s, tx, x->line);
 
-    if (known && !(x->words & ~tx->filter_words[slot]) && (!x->write || (tx->filter[slot] & 1))) {
+    if (known && !(x->words & ~s->words) && (!x->write || s->written)) {
         return;
     }
     if (tx->suspended && !x->write) {
@@ -299,11 +322,11 @@ tx_access(struct rtm_tx *tx, const struct access *x)
         }
         return;
     }
-    written = x->write || (known && (tx->filter[slot] & 1));
-    tx_touch(tx, x);
-    tx->filter_gen[slot] = tx->gen;
-    tx->filter_words[slot] = x->words | (known ? tx->filter_words[slot] : 0);
-    tx->filter[slot] = x->line | (written ? 1 : 0);
+    s->touch = tx_touch(tx, x, known ? s->touch : -1);
+    s->words = x->words | (known ? s->words : 0);
+    s->written = x->write || (known && s->written);
+    s->line = x->line;
+    s->gen = tx->gen;
 }
 
 static void
@@ -326,7 +349,7 @@ plain_access(const struct access *x)
     }
 }
 
-static inline void
+static void
 access_range(Addr a, SizeT n, Bool write)
 {
     struct rtm_tx *tx = &rtm_cur->tx;
@@ -348,6 +371,29 @@ access_range(Addr a, SizeT n, Bool write)
             break;
         }
     }
+}
+
+/* Most accesses are within a line and change nothing in the tables. */
+static inline void
+access_few(Addr a, SizeT n, Bool write)
+{
+    struct rtm_tx *tx = &rtm_cur->tx;
+    const UInt from = a % RTM_LINE, to = from + (UInt)n - 1;
+    const Addr line = a - from;
+
+    if (to < RTM_LINE) {
+        if (tx->state != RTM_TX_NONE) {
+            const UInt words = (2u << to / 8) - (1u << from / 8);
+            const struct rtm_seen *s = seen_slot(tx, line);
+            if (is_seen(s, tx, line) && !(words & ~s->words) && (!write || s->written)) {
+                return;
+            }
+        }
+        else if (!rtm_opt.coherence && !find(line)) {
+            return;
+        }
+    }
+    access_range(a, n, write);
 }
 
 VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n)
@@ -379,11 +425,11 @@ VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
 #define RTM_DEFINE(n)                        \
     VG_REGPARM(1) void rtm_load_##n(Addr a)  \
     {                                        \
-        access_range(a, n, False);           \
+        access_few(a, n, False);             \
     }                                        \
     VG_REGPARM(1) void rtm_store_##n(Addr a) \
     {                                        \
-        access_range(a, n, True);            \
+        access_few(a, n, True);              \
     }
 RTM_ACCESS_LIST(RTM_DEFINE)
 

@@ -141,6 +141,7 @@ struct rtm_site;
 
 struct rtm_touch {
     struct rtm_line *line;
+    Addr addr;
     Addr pc[RTM_LINE / 8]; /* first access to each 8-byte word, or 0 */
     UChar words;           /* words accessed */
     Bool read, write;
@@ -149,7 +150,16 @@ struct rtm_touch {
 
 enum rtm_tx_state { RTM_TX_NONE = 0, RTM_TX_LIVE, RTM_TX_DOOMED };
 
-enum { RTM_FILTER = 1024 };
+/* A line that a transaction accessed last of those that share the slot; valid while the
+ * generation matches. */
+struct rtm_seen {
+    Addr line;
+    UInt gen;
+    Int touch; /* its place in rtm_tx.touch */
+    UChar words;
+    Bool written;
+};
+enum { RTM_SEEN = 1024 };
 
 struct rtm_tx {
     enum rtm_tx_state state;
@@ -167,14 +177,10 @@ struct rtm_tx {
     struct rtm_site *site;
     Int n_read, n_write;
     struct rtm_touch *touch; /* n_touch used of cap_touch */
-    Int n_touch, cap_touch;
+    Int n_touch, cap_touch, n_indexed;
     ULong *index; /* open-addressed, 2 * cap_touch: gen << 32 | place in touch */
     UShort set_count[RTM_MAX_SETS];
-    /* Direct-mapped: lines already in the sets; entry is line | 1 if
-       written; valid while the generation matches. */
-    Addr filter[RTM_FILTER];
-    UInt filter_gen[RTM_FILTER];
-    UChar filter_words[RTM_FILTER];
+    struct rtm_seen seen[RTM_SEEN];
     UInt gen;
     UChar saved[sizeof(VexGuestAMD64State)];
 };
@@ -349,8 +355,8 @@ VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
 void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
 void rtm_lines_release(struct rtm_tx *tx);
 ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
+Bool rtm_met_lately(ULong now);
 void rtm_lines_trim(void);         /* bound the memory of idle lines */
-Addr rtm_line_addr(const struct rtm_line *l);
 
 static inline UInt
 rtm_spread(Addr line)
@@ -359,8 +365,10 @@ rtm_spread(Addr line)
 }
 
 /* rtm_touch.c */
-Int rtm_touch_of(const struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
-Int rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l);
+void rtm_begin_touch(struct rtm_tx *tx);
+void rtm_end_touch(struct rtm_tx *tx);
+Int rtm_touch_of(struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
+Int rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l, Addr line);
 void rtm_note_words(struct rtm_touch *t, UChar words);
 void rtm_check_capacity(struct rtm_tx *tx, Addr line, Bool write); /* dooms when it is too much */
 

@@ -167,7 +167,8 @@ survey(void)
 }
 
 /* How far a thread may run ahead: short transactions need fine interleaving,
- * or they would all fit between two switches and never meet. */
+ * or they would all fit between two switches and never meet. Where threads have
+ * not met for long it is coarse, until they do. */
 static ULong
 quantum(const struct rtm_thread *t)
 {
@@ -175,7 +176,8 @@ quantum(const struct rtm_thread *t)
     ULong q = rtm_opt.quantum, spin;
 
     if (q == 0) {
-        q = lately ? rtm_tx_cycles_avg / 4 : rtm_transfer_gap(t->clock) / 2;
+        q = lately && rtm_met_lately(t->clock) ? rtm_tx_cycles_avg / 4
+                                               : rtm_transfer_gap(t->clock) / 2;
         q = q < 16 ? 16 : q > 1000 ? 1000 : q;
         spin = t->clock - t->paused_at < SPIN_GAP ? t->spun : 0;
         spin = lately ? spin / 32 : spin / 8;

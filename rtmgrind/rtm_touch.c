@@ -5,30 +5,11 @@
 
 #include "rtm_priv.h"
 
-/* Index of a line in the transaction's sets, or -1. */
-Int
-rtm_touch_of(const struct rtm_tx *tx, Addr line)
-{
-    const UInt mask = 2 * (UInt)tx->cap_touch - 1;
-    UInt h;
-
-    if (tx->n_touch == 0) {
-        return -1;
-    }
-    for (h = rtm_spread(line) & mask; tx->index[h] >> 32 == tx->gen; h = (h + 1) & mask) {
-        const Int i = (Int)(UInt)tx->index[h];
-        if (rtm_line_addr(tx->touch[i].line) == line) {
-            return i;
-        }
-    }
-    return -1;
-}
-
 static void
 index_touch(struct rtm_tx *tx, Int i)
 {
     const UInt mask = 2 * (UInt)tx->cap_touch - 1;
-    UInt h = rtm_spread(rtm_line_addr(tx->touch[i].line)) & mask;
+    UInt h = rtm_spread(tx->touch[i].addr) & mask;
 
     while (tx->index[h] >> 32 == tx->gen) {
         h = (h + 1) & mask;
@@ -36,28 +17,70 @@ index_touch(struct rtm_tx *tx, Int i)
     tx->index[h] = (ULong)tx->gen << 32 | (UInt)i;
 }
 
+/* The index is made when somebody looks: most transactions end without. */
+Int
+rtm_touch_of(struct rtm_tx *tx, Addr line)
+{
+    const UInt mask = 2 * (UInt)tx->cap_touch - 1;
+    UInt h;
+
+    if (tx->n_touch == 0) {
+        return -1;
+    }
+    for (; tx->n_indexed < tx->n_touch; tx->n_indexed++) {
+        index_touch(tx, tx->n_indexed);
+    }
+    for (h = rtm_spread(line) & mask; tx->index[h] >> 32 == tx->gen; h = (h + 1) & mask) {
+        const Int i = (Int)(UInt)tx->index[h];
+        if (tx->touch[i].addr == line) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 static void
 grow(struct rtm_tx *tx)
 {
     SizeT bytes;
-    Int i;
 
     tx->cap_touch = tx->cap_touch ? 2 * tx->cap_touch : 64;
     tx->touch = VG_(realloc)("rtm.touch", tx->touch, tx->cap_touch * sizeof *tx->touch);
     bytes = 2 * tx->cap_touch * sizeof *tx->index;
     tx->index = VG_(realloc)("rtm.index", tx->index, bytes);
     VG_(memset)(tx->index, 0, bytes); /* generation 0 is none */
+    tx->n_indexed = 0;
+}
+
+void
+rtm_begin_touch(struct rtm_tx *tx)
+{
+    tx->gen++;
+    tx->n_touch = tx->n_indexed = tx->n_read = tx->n_write = 0;
+}
+
+static Int
+set_of(Addr line)
+{
+    return line / RTM_LINE & (rtm_opt.sets - 1);
+}
+
+void
+rtm_end_touch(struct rtm_tx *tx)
+{
+    Int i;
+
     for (i = 0; i < tx->n_touch; i++) {
-        index_touch(tx, i);
+        tx->set_count[set_of(tx->touch[i].addr)] = 0;
     }
+    tx->n_touch = tx->n_read = tx->n_write = 0;
 }
 
 void
 rtm_check_capacity(struct rtm_tx *tx, Addr line, Bool write)
 {
     if (write) {
-        const Int set = (line >> 6) & (rtm_opt.sets - 1);
-        if (++tx->set_count[set] > rtm_opt.ways / rtm_opt.smt) {
+        if (++tx->set_count[set_of(line)] > rtm_opt.ways / rtm_opt.smt) {
             rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_WRITE, NULL);
         }
     }
@@ -67,7 +90,7 @@ rtm_check_capacity(struct rtm_tx *tx, Addr line, Bool write)
 }
 
 Int
-rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l)
+rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l, Addr line)
 {
     struct rtm_touch *t;
 
@@ -76,7 +99,7 @@ rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l)
     }
     t = &tx->touch[tx->n_touch++];
     t->line = l;
-    index_touch(tx, tx->n_touch - 1);
+    t->addr = line;
     t->words = 0;
     t->read = t->write = False;
     return tx->n_touch - 1;

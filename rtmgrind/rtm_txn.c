@@ -38,8 +38,8 @@ leave_tx(struct rtm_thread *t)
     struct rtm_tx *tx = &t->tx;
 
     rtm_lines_release(tx);
+    rtm_end_touch(tx);
     tx->state = RTM_TX_NONE;
-    tx->n_touch = tx->n_read = tx->n_write = 0;
     tx->nest = 0;
     tx->suspended = False;
     t->shadow->in_tx = 0;
@@ -73,7 +73,7 @@ roll_back(struct rtm_thread *t, UInt status)
 
     for (i = tx->n_touch - 1; i >= 0; i--) {
         const struct rtm_touch *w = &tx->touch[i];
-        void *line = (void *)rtm_line_addr(w->line);
+        void *line = (void *)w->addr;
         /* A store to a read-only page faulted and changed nothing: leave the page alone. */
         if (w->write && VG_(memcmp)(line, w->old, RTM_LINE) != 0) {
             rtm_copy(line, w->old, RTM_LINE);
@@ -242,10 +242,8 @@ begin(struct rtm_thread *t, const UChar *gs, Addr pc, Addr fallback)
     tx->nest = 1;
     tx->fallback = fallback;
     tx->suspended = False;
-    tx->n_touch = tx->n_read = tx->n_write = 0;
     tx->begin_clock = rtm_clock();
-    tx->gen++;
-    VG_(memset)(tx->set_count, 0, rtm_opt.sets * sizeof tx->set_count[0]);
+    rtm_begin_touch(tx);
     rtm_copy(tx->saved, gs, sizeof tx->saved);
     tx->site = rtm_site_of(pc, label_of(t));
     tx->n_labels = t->n_labels;

@@ -5,6 +5,8 @@
  *   counter THREADS N    each thread adds 1 to shared_counter N times, in transactions
  *   gate THREADS N       the same, once all have waited with PAUSE for a common time
  *   private THREADS N    the same, each to a line of its own
+ *   mixed THREADS N      the same, but for one in 16
+ *   late THREADS N       the same, once each has done many to a line of its own
  *   plain THREADS N      the same, under a lock and without transactions
  *   neighbours           two threads fight over different words of one line, on the heap
  *   causes               one transaction of each kind of end, labelled
@@ -33,7 +35,7 @@ enum { MOST = 32 };
 struct line shared_counter;
 static struct line own[MOST];
 static _Alignas(LINE) volatile int lock_word;
-static int n_adds, shared, plain;
+static int n_adds, n_alone, mixed, shared, plain;
 static uint64_t gate;
 
 static void
@@ -74,13 +76,18 @@ static void *
 add_many(void *p)
 {
     volatile uint64_t *to = shared ? &shared_counter.word[0] : &own[(intptr_t)p].word[0];
+    uint32_t dice = (uint32_t)(intptr_t)p;
     int i;
 
     while (now() < gate) {
         __asm__ volatile("pause");
     }
+    for (i = 0; i < n_alone; i++) {
+        add_one(&own[(intptr_t)p].word[0]);
+    }
     for (i = 0; i < n_adds; i++) {
-        add_one(to);
+        dice = dice * 1664525 + 1013904223;
+        add_one(mixed && dice >> 28 == 0 ? &shared_counter.word[0] : to);
     }
     return NULL;
 }
@@ -103,7 +110,7 @@ add_on(int threads)
         sum += own[i].word[0];
     }
     printf("%llu\n", (unsigned long long)sum);
-    return sum == (uint64_t)threads * (uint64_t)n_adds ? 0 : 1;
+    return sum == (uint64_t)threads * (uint64_t)(n_alone + n_adds) ? 0 : 1;
 }
 
 /* ------------------------------------------------------------------ */
@@ -298,12 +305,14 @@ main(int argc, char **argv)
 
     n_adds = argc > 3 ? atoi(argv[3]) : 0;
     gate = strcmp(what, "gate") ? 0 : now() + 1000000;
+    n_alone = strcmp(what, "late") ? 0 : 20000; /* two million cycles */
+    mixed = n_alone || !strcmp(what, "mixed");
     shared = !strcmp(what, "counter") || gate;
     if (argc > 3 && threads > MOST) {
         return 2;
     }
     plain = !strcmp(what, "plain");
-    if (shared || plain || !strcmp(what, "private")) {
+    if (shared || mixed || plain || !strcmp(what, "private")) {
         return add_on(threads);
     }
     if (!strcmp(what, "neighbours")) {

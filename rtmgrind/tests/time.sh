@@ -21,9 +21,13 @@ part_repeat() {
     tap_is "and no real waits" "$(field a .totals.real_waits)" 0
     run early counter 4 5000 -- >/dev/null
     run gate gate 4 5000 -- >/dev/null
+    run mixed mixed 4 5000 -- >/dev/null
+    run late late 4 5000 -- >/dev/null
     local met
     met=$(($(field gate .totals.aborts.conflict) * 100 / $(field early .totals.aborts.conflict)))
     tap_ok "threads that waited meet as often ($met %)" between "$met" 20 1000
+    met=$(($(field late .totals.aborts.conflict) * 100 / $(field mixed .totals.aborts.conflict)))
+    tap_ok "threads that were alone for long meet as often ($met %)" between "$met" 70 140
     local bytes
     bytes=$(run entropy entropy --)
     tap_is "getrandom says the same again" "$(run entropy entropy --)" "$bytes"
