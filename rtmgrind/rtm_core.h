@@ -53,6 +53,9 @@ enum {
 extern Bool VG_(search_transtab)(Addr *res_hcode, void *res_sec, void *res_tte, Addr guest_addr,
                                  Bool upd_cache);
 
+/* What the kernel tells a program at its start: pairs of a type (AT_...) and a value. */
+extern UWord *VG_(client_auxv);
+
 /* Moves a descriptor out of the program's reach. */
 extern Int VG_(safe_fd)(Int oldfd);
 

@@ -417,7 +417,10 @@ VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
         return;
     }
     if (rtm_cur->tx.state == RTM_TX_NONE && rtm_sched_threads_live() > 1) {
-        find_or_add(line); /* remembered, for the next core that wants it */
+        struct rtm_line *l = find_or_add(line); /* remembered, for the next core that wants it */
+        if (l->last == rtm_cur->core && l->writer < 0 && !l->readers && a + n <= line + RTM_LINE) {
+            return; /* has it to itself already */
+        }
     }
     access_range(a, n, True);
 }

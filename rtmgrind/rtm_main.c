@@ -189,7 +189,7 @@ print_usage(void)
      "    --json=FILE                 write the report as JSON\n"
      "    --top=N                     rows of each list in the report [10]\n"
      "    --page-faults=no|yes        the first touch of a page aborts [no]\n"
-     "    --entropy=seed|host         where getrandom's bytes come from [seed]\n"
+     "    --entropy=seed|host         where random bytes come from [seed]\n"
      "    --heap=no|yes               name heap blocks and who allocated them [no]\n"
      "    --report-children=no|yes    report in forked children too [no]\n");
 }

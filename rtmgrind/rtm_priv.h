@@ -356,7 +356,7 @@ void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
 void rtm_lines_release(struct rtm_tx *tx);
 ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
 Bool rtm_met_lately(ULong now);
-void rtm_lines_trim(void);         /* bound the memory of idle lines */
+void rtm_lines_trim(void); /* bound the memory of idle lines */
 
 static inline UInt
 rtm_spread(Addr line)

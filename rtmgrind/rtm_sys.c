@@ -32,6 +32,33 @@ rtm_real_ns(Int clock)
     return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+/* Byte n of what stands for the kernel's random numbers. Allocators place their pages and programs
+ * seed their hashes by them: from the host, no two runs would be the same. */
+static UChar
+entropy(ULong n)
+{
+    ULong x = (n + ((ULong)rtm_opt.seed << 32)) * 0x9E3779B97F4A7C15ULL; /* splitmix64 */
+
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ULL;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBULL;
+    return (UChar)(x >> 56);
+}
+
+/* The bytes that the kernel gives a program at its start, by getauxval(AT_RANDOM). */
+static void
+seed_start_up(void)
+{
+    enum { AT_NULL = 0, AT_RANDOM = 25, BYTES = 16 };
+    const UWord *a;
+    ULong i;
+
+    for (a = VG_(client_auxv); a && a[0] != AT_NULL && !rtm_opt.host_entropy; a += 2) {
+        for (i = 0; a[0] == AT_RANDOM && i < BYTES; i++) {
+            ((UChar *)a[1])[i] = entropy(RTM_NEVER - i);
+        }
+    }
+}
+
 /* The clocks start at the real time, rounded so that two runs print clock
  * readings that differ only here. */
 void
@@ -39,6 +66,7 @@ rtm_sys_init(void)
 {
     real_base_ns = rtm_real_ns(VKI_CLOCK_REALTIME);
     mono_base_ns = 1000ULL * 1000000000ULL;
+    seed_start_up();
 }
 
 ULong
@@ -177,8 +205,6 @@ sys_getcpu(VexGuestAMD64State *gs)
     return rtm_sys_done(gs, 0);
 }
 
-/* Allocators place their pages and programs seed their hashes by it: from the host, no two runs
- * would be the same. */
 static HWord
 sys_getrandom(VexGuestAMD64State *gs)
 {
@@ -192,10 +218,7 @@ sys_getrandom(VexGuestAMD64State *gs)
         return RTM_SYS_PASS;
     }
     for (i = 0; i < n; i++) {
-        ULong x = (++drawn + ((ULong)rtm_opt.seed << 32)) * 0x9E3779B97F4A7C15ULL; /* splitmix64 */
-        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ULL;
-        x = (x ^ x >> 27) * 0x94D049BB133111EBULL;
-        bytes[i] = (UChar)(x >> 56);
+        bytes[i] = entropy(++drawn);
     }
     put(gs->guest_RDI, bytes, n);
     rtm_clock_add(rtm_opt.cost_syscall);

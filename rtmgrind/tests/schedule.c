@@ -13,7 +13,7 @@
  *   requests             transactions before a reset, one behind it, and a dump
  *   aborts N, pauses N, calls N   N aborts, PAUSEs, system calls
  *   wakes N, moves N     two threads hand a turn to and fro N times: by semaphores, by spinning
- *   entropy              what getrandom says
+ *   entropy              what getrandom and AT_RANDOM say
  *   fork                 transactions in a forked child only
  *   pipe                 one thread waits for another process while the other computes
  */
@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -325,9 +326,11 @@ main(int argc, char **argv)
         return requests();
     }
     if (!strcmp(what, "entropy")) {
+        const uint64_t *start = (const uint64_t *)getauxval(AT_RANDOM);
         uint64_t word = 0;
         return printf("%zd ", getrandom(&word, sizeof word, 0)) < 0 ||
-               printf("%016llx\n", (unsigned long long)word) < 0;
+               printf("%016llx\n%016llx\n", (unsigned long long)word,
+                      (unsigned long long)start[0]) < 0;
     }
     if (!strcmp(what, "fork")) {
         return in_child();

@@ -10,6 +10,7 @@ rounds=${1:-5}
 rtmgrind=${RTMGRIND:-out/bin/rtmgrind}
 program=out/tests/rtmgrind/schedule
 python=/usr/bin/python3
+patched=out/python/bin/python3 # make python
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
@@ -49,6 +50,13 @@ row "4 threads, locks, no transactions" "$program" plain 4 2000000
 row "1 thread, 2000000 transactions of 10 instructions" "$program" private 1 2000000
 row "4 threads, 4 x 1000000 of these, each its own line" "$program" private 4 1000000
 row "4 threads, 4 x 50000 of these, all one line" "$program" counter 4 50000
+if [ -x "$patched" ]; then
+    export PYTHON_GIL=1 PYTHON_ELISION=1 PYTHONHASHSEED=0
+    for kind in arithmetic dicts json; do
+        row "CPython, 4 threads, GIL elided: $kind" \
+            "$patched" tests/interp/workloads.py "$kind" 4 2000
+    done
+fi
 export PEER_MOVES=100000
 for peer in tbb libitm ck; do
     [ ! -x "out/tests/rtmgrind/peer_$peer" ] ||

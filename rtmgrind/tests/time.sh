@@ -28,13 +28,7 @@ part_repeat() {
     tap_ok "threads that waited meet as often ($met %)" between "$met" 20 1000
     met=$(($(field late .totals.aborts.conflict) * 100 / $(field mixed .totals.aborts.conflict)))
     tap_ok "threads that were alone for long meet as often ($met %)" between "$met" 70 140
-    local bytes
-    bytes=$(run entropy entropy --)
-    tap_is "getrandom says the same again" "$(run entropy entropy --)" "$bytes"
-    tap_ok "but not with another seed ($bytes)" \
-        test "$(run entropy entropy -- --seed=2)" != "$bytes"
-    tap_ok "and not with --entropy=host" \
-        test "$(run entropy entropy -- --entropy=host)" != "$bytes"
+    part_entropy
     declare -A seen
     for seed in 1 2 3 4; do
         run "s$seed" counter 4 500 -- --seed=$seed >/dev/null
@@ -43,6 +37,19 @@ part_repeat() {
     tap_is "four seeds, four schedules" "${#seen[@]}" 4
     run c counter 4 500 -- --seed=3 >/dev/null
     tap_is "a seed repeats" "$(jq -S . "$dir/c.json")" "$(jq -S . "$dir/s3.json")"
+}
+
+# Random numbers: a line for getrandom, one for AT_RANDOM.
+part_entropy() {
+    local what bytes i=0
+    for what in getrandom AT_RANDOM; do
+        i=$((i + 1))
+        said() { run entropy entropy -- "$@" | sed -n "${i}p"; }
+        bytes=$(said)
+        tap_is "$what says the same again" "$(said)" "$bytes"
+        tap_ok "but not with another seed ($bytes)" test "$(said --seed=2)" != "$bytes"
+        tap_ok "and not with --entropy=host" test "$(said --entropy=host)" != "$bytes"
+    done
 }
 
 # Cores.
