@@ -4,30 +4,39 @@
 #include "elision/core_priv.h"
 
 /* In cycles, all guesses that emulated runs bear out. */
-#define WINDOW_MIN 16000u  /* a hundred short sections */
-#define WINDOW_MAX 256000u /* a trial that is not clear by now is a tie */
-#define IDLE_MAX 64000u    /* between two looks at a site that speculates untroubled */
-#define SETTLE 4000u       /* until threads that run follow a new phase, ... */
-#define SETTLE_EACH 500u   /* ... and for each that has to be woken or to go to sleep */
+#define PIECE_MIN 4000u   /* the first piece of a count: a few dozen short sections */
+#define PIECE_MAX 128000u /* a trial that is not clear in a piece of this length is a tie */
+#define LOOK 32000u       /* between two looks while nothing is tried */
+#define IDLE_MAX 64000u   /* the same, at a site that speculates untroubled */
+#define SETTLE 2000u      /* until threads that run follow a new phase, ... */
+#define SETTLE_EACH 250u  /* ... and for each that has to be woken or to go to sleep */
+#define TRIAL_MAX 128000u /* a longer trial was near a tie, and cost little */
 
+/* What follows a choice lasts so many times what the trial has lost, twice as long each time the
+ * choice is confirmed; speculation, which is watched meanwhile, longer still. */
 #define RESTS 32u
-#define TRIAL_MAX 128000u /* a longer one was near a tie, and cost little */
-#define DOUBLINGS_MAX 4
+#define LOSS_MIN 8u /* of 64: the part of a trial that counts as lost at least */
+#define DOUBLINGS_MAX 2
+#define WATCHED 8u
 
-/* Fewer aborts than one in this many sections: no trial. Transactions cost little then. */
+/* Fewer aborts than one in this many sections, and less than this part of all threads' time lost:
+ * no trial. Transactions cost little then. */
 #define TROUBLE 16u
 
 /* Sections of the slower way that say something, and that say enough. */
 #define SECTIONS_MIN 16u
-#define SECTIONS_ENOUGH 256u
+#define SECTIONS_ENOUGH 64u
+
+/* Rates this many 64ths apart differ by so much that nothing need be calculated. */
+#define APART_MAX 256u
 
 static void
-rest(struct elision_arbiter *arbiter, enum elision_arbiter_phase phase, uint64_t now,
-     uint64_t length)
+settle(struct elision_arbiter *arbiter, enum elision_arbiter_phase phase, uint64_t now,
+       uint32_t threads)
 {
     arbiter->phase = phase;
     arbiter->counting = false;
-    arbiter->due = now + length;
+    arbiter->due = now + SETTLE + (uint64_t)threads * SETTLE_EACH;
 }
 
 static void
@@ -41,12 +50,24 @@ count_from(struct elision_arbiter *arbiter, uint64_t now, const struct elision_a
 }
 
 static void
-begin_trial(struct elision_arbiter *arbiter, enum elision_arbiter_phase phase, uint64_t now,
-            uint32_t threads)
+begin_trial(struct elision_arbiter *arbiter, uint64_t now, bool locked, uint32_t threads)
 {
     arbiter->trial = now;
     arbiter->piece = 0;
-    rest(arbiter, phase, now, SETTLE + (uint64_t)threads * SETTLE_EACH);
+    arbiter->pieces = 0;
+    settle(arbiter, locked ? ELISION_ARBITER_TRY_SPECULATION : ELISION_ARBITER_TRY_LOCK, now,
+           threads);
+}
+
+/* By how much two rates are apart, in 64ths of the lower one; at most APART_MAX, so that nothing
+ * overflows. */
+static uint64_t
+apart(const struct elision_arbiter_count *a, const struct elision_arbiter_count *b)
+{
+    uint64_t low = a->rate < b->rate ? a->rate : b->rate;
+    uint64_t by = a->rate < b->rate ? b->rate - a->rate : a->rate - b->rate;
+
+    return by >= APART_MAX / 64 * low ? APART_MAX : by * 64 / (low + 1);
 }
 
 /* The two rates differ by more than chance would have it: by four times the error of a count of
@@ -55,20 +76,22 @@ static bool
 clear(const struct elision_arbiter_count *a, const struct elision_arbiter_count *b)
 {
     uint64_t fewer = a->sections < b->sections ? a->sections : b->sections;
-    uint64_t low = a->rate < b->rate ? a->rate : b->rate;
-    uint64_t apart = a->rate < b->rate ? b->rate - a->rate : a->rate - b->rate;
+    uint64_t parts = apart(a, b);
 
-    /* In 1/64 of the lower rate, at most 4 times it, so that nothing overflows. */
-    uint64_t parts = apart >= 4 * low ? 256 : apart * 64 / (low + 1);
-    return fewer >= SECTIONS_MIN && parts * parts * fewer > 16 * 64 * 64;
+    return (fewer >= SECTIONS_MIN && parts * parts * fewer > 16 * 64 * 64) ||
+           (parts == APART_MAX && a->sections + b->sections >= SECTIONS_ENOUGH);
 }
 
 /* The better of the two rates has been found out. */
 static void
-choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked)
+choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t threads)
 {
     /* The lock must be better by 3 %: a tie is a matter of noise, and speculation scales. */
     bool locked = arbiter->count[1].rate * 100 > arbiter->count[0].rate * 103;
+    uint64_t better = arbiter->count[locked].rate;
+    uint64_t worse = arbiter->count[!locked].rate < better ? arbiter->count[!locked].rate : better;
+    uint64_t loss = (better - worse) * 64 / (better + 1);
+    uint64_t trial = now - arbiter->trial < TRIAL_MAX ? now - arbiter->trial : TRIAL_MAX;
 
     if (locked != was_locked) {
         arbiter->doubling = 0;
@@ -76,9 +99,16 @@ choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked)
     else if (arbiter->doubling < DOUBLINGS_MAX) {
         arbiter->doubling++;
     }
-    uint64_t trial = now - arbiter->trial < TRIAL_MAX ? now - arbiter->trial : TRIAL_MAX;
-    rest(arbiter, locked ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING, now,
-         (RESTS * trial) << arbiter->doubling);
+    /* In proportion to what the next trial of the worse way will cost. */
+    uint64_t length = RESTS * trial * (loss > LOSS_MIN ? loss : LOSS_MIN) / 64;
+    length <<= arbiter->doubling;
+    arbiter->soon = now + length / 4;
+    /* Speculation that gets no better than the lock is noticed without a trial. */
+    arbiter->until = now + (locked ? length : length * WATCHED);
+    arbiter->chosen = better;
+    arbiter->usual = (struct elision_arbiter_count){0, 0};
+    arbiter->odd = false;
+    settle(arbiter, locked ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING, now, threads);
 }
 
 static bool
@@ -87,50 +117,109 @@ is_locked(const struct elision_arbiter *arbiter)
     return arbiter->phase == ELISION_ARBITER_LOCKED || arbiter->phase == ELISION_ARBITER_TRY_LOCK;
 }
 
-/* More aborts than sections: worth a trial, however little else is known. */
+/* Aborts and hardly a section: no need to count more. */
 static bool
 is_hopeless(const struct elision_arbiter *arbiter, const struct elision_arbiter_sums *sums)
 {
     uint64_t done = sums->sections - arbiter->sums.sections;
-
-    return arbiter->phase == ELISION_ARBITER_SPECULATING && done >= 4 * SECTIONS_MIN &&
-           sums->aborts - arbiter->sums.aborts >= done;
-}
-
-/* Speculating has been counted for length. */
-static void
-look_for_trouble(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
-                 const struct elision_arbiter_sums *sums)
-{
-    uint64_t done = arbiter->count[0].sections;
     uint64_t aborts = sums->aborts - arbiter->sums.aborts;
 
-    if (aborts * TROUBLE <= done) {
-        count_from(arbiter, now, sums, length < IDLE_MAX / 2 ? length * 2 : IDLE_MAX);
+    return !is_locked(arbiter) && aborts >= SECTIONS_MIN && aborts >= 4 * done;
+}
+
+/* Where all take the lock, the rate is steady as long as the program does the same, but for a
+ * single look. Where they speculate it is not; but it matters only when it has become worse and
+ * the lock may be as good. */
+static bool
+has_changed(struct elision_arbiter *arbiter, const struct elision_arbiter_count *seen)
+{
+    if (!is_locked(arbiter)) {
+        return arbiter->usual.sections != 0 &&
+               arbiter->usual.rate * 4 < arbiter->count[1].rate * 5 &&
+               arbiter->usual.rate * 8 < arbiter->chosen * 7;
     }
-    else if (done >= SECTIONS_ENOUGH || length >= IDLE_MAX || is_hopeless(arbiter, sums)) {
-        begin_trial(arbiter, ELISION_ARBITER_TRY_LOCK, now, sums->threads);
+    bool odd = arbiter->odd;
+    arbiter->odd = arbiter->usual.sections != 0 && clear(&arbiter->usual, seen) &&
+                   apart(&arbiter->usual, seen) > APART_MAX / 16;
+    return odd && arbiter->odd;
+}
+
+/* A moving average of what is seen. */
+static void
+remember(struct elision_arbiter_count *usual, const struct elision_arbiter_count *seen)
+{
+    if (usual->sections == 0) {
+        *usual = *seen;
+        return;
+    }
+    usual->rate = usual->rate / 2 + seen->rate / 2;
+    usual->sections += seen->sections;
+}
+
+/* Nothing is being tried; seen has been counted for length. A trial is due when the choice has
+ * stood its time, and sooner when the program is not what it was when the choice was made. */
+static void
+look(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
+     const struct elision_arbiter_sums *sums)
+{
+    bool locked = is_locked(arbiter);
+    const struct elision_arbiter_count *seen = &arbiter->count[locked];
+    uint64_t aborts = sums->aborts - arbiter->sums.aborts;
+    bool enough = seen->sections + aborts >= SECTIONS_ENOUGH || length >= IDLE_MAX ||
+                  is_hopeless(arbiter, sums);
+    bool changed = enough && has_changed(arbiter, seen) && now >= arbiter->soon;
+
+    if (!locked && aborts * TROUBLE <= seen->sections &&
+        (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
+        arbiter->troubled = false;
+        count_from(arbiter, now, sums, length < IDLE_MAX / 2 ? length * 2 : IDLE_MAX);
+        return;
+    }
+    bool first = !arbiter->troubled;
+    arbiter->troubled = true;
+    if (!locked && first && length > LOOK) {
+        count_from(arbiter, now, sums, PIECE_MIN); /* that was of what had been before, too */
+    }
+    else if (!enough) {
+        arbiter->due = now + length; /* the count goes on, twice as long */
+    }
+    else if (now < arbiter->until && !changed) {
+        if (length >= LOOK && !arbiter->odd) {
+            remember(&arbiter->usual, seen);
+        }
+        count_from(arbiter, now, sums, LOOK);
     }
     else {
-        arbiter->due = now + length;
+        if ((!locked || !changed) && arbiter->usual.sections != 0) {
+            arbiter->count[locked] = arbiter->usual;
+        }
+        begin_trial(arbiter, now, locked, sums->threads);
     }
 }
 
 /* A piece of a trial has been counted for length. As long as each is better than the one before,
- * threads are still coming; that says nothing against the way that is tried. */
+ * by an eighth and by an eighth of what is missing, threads are still coming; that says nothing
+ * against the way that is tried. */
 static void
 judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
             const struct elision_arbiter_sums *sums)
 {
     bool locked = is_locked(arbiter);
     uint64_t rate = arbiter->count[locked].rate;
-    bool steady = rate * 8 <= arbiter->piece * 9;
+    uint64_t other = arbiter->count[!locked].rate;
+    uint64_t missing = other > arbiter->piece ? other - arbiter->piece : 0;
+    uint64_t little = (missing > rate ? missing : rate) / 8;
+    /* Threads that run follow at once, those that sleep do not. */
+    bool steady =
+        arbiter->pieces > 0 ? rate <= arbiter->piece + little : locked && rate < other / 3;
 
     arbiter->piece = rate;
-    if ((clear(&arbiter->count[0], &arbiter->count[1]) &&
-         (steady || rate > arbiter->count[!locked].rate)) ||
-        length >= WINDOW_MAX) {
-        choose(arbiter, now, !locked);
+    arbiter->pieces++;
+    bool known = rate > other ? arbiter->count[locked].sections >= SECTIONS_ENOUGH : steady;
+
+    if ((known && clear(&arbiter->count[0], &arbiter->count[1])) ||
+        (is_hopeless(arbiter, sums) && rate < other) || length >= PIECE_MAX) {
+        choose(arbiter, now, !locked, sums->threads);
     }
     else if (steady) {
         arbiter->due = now + length; /* the count goes on, twice as long */
@@ -150,10 +239,8 @@ judge(struct elision_arbiter *arbiter, uint64_t now, const struct elision_arbite
     arbiter->count[is_locked(arbiter)] =
         (struct elision_arbiter_count){.rate = (done << 20) / (length + 1), .sections = done};
     switch (arbiter->phase) {
-    case ELISION_ARBITER_SPECULATING: look_for_trouble(arbiter, now, length, sums); break;
-    case ELISION_ARBITER_LOCKED:
-        begin_trial(arbiter, ELISION_ARBITER_TRY_SPECULATION, now, sums->threads);
-        break;
+    case ELISION_ARBITER_SPECULATING:
+    case ELISION_ARBITER_LOCKED: look(arbiter, now, length, sums); break;
     case ELISION_ARBITER_TRY_LOCK:
     case ELISION_ARBITER_TRY_SPECULATION: judge_trial(arbiter, now, length, sums); break;
     }
@@ -166,7 +253,7 @@ elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now,
     /* A count during which threads came is void. */
     if (!arbiter->counting ||
         (sums->threads != arbiter->sums.threads && !is_hopeless(arbiter, sums))) {
-        count_from(arbiter, now, sums, WINDOW_MIN);
+        count_from(arbiter, now, sums, PIECE_MIN);
     }
     else {
         judge(arbiter, now, sums);
@@ -193,6 +280,8 @@ sum(uint32_t index, struct elision_arbiter_sums *sums)
                             atomic_load_explicit(&state->credit, memory_order_relaxed);
         sums->sections += sections;
         sums->threads += sections != 0;
+        sums->lost += atomic_load_explicit(&state->count.cycles_wasted, memory_order_relaxed) +
+                      atomic_load_explicit(&state->count.cycles_waiting, memory_order_relaxed);
         for (unsigned i = 0; i < ELISION_ABORT_REASONS; i++) {
             sums->aborts += atomic_load_explicit(&state->count.aborts[i], memory_order_relaxed);
         }
@@ -204,7 +293,7 @@ elision_arbiter_ask_(elision_site_t *site, uint64_t now)
 {
     uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
     struct place *place = &places[index];
-    struct elision_arbiter_sums sums = {0, 0, 0};
+    struct elision_arbiter_sums sums = {0, 0, 0, 0};
 
     /* Signed: clocks of two CPUs may differ a little. Index 0 is shared by sites of all kinds. */
     if (index == 0 ||
@@ -219,6 +308,8 @@ elision_arbiter_ask_(elision_site_t *site, uint64_t now)
         sum(index, &sums);
         bool locked = elision_arbiter_step_(&place->arbiter, now, &sums);
         changed = elision_site_set_off_(site, ELISION_OFF_ARBITER, locked);
+        elision_site_set_off_(site, ELISION_OFF_TRIAL,
+                              place->arbiter.phase == ELISION_ARBITER_TRY_LOCK);
         atomic_store_explicit(&place->due, place->arbiter.due, memory_order_relaxed);
     }
     atomic_store_explicit(&place->taken, 0, memory_order_release); /* [E.AR] */

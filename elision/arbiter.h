@@ -6,12 +6,14 @@
  * the other, and keep the one by which more sections were done, judged by the counts of all.
  *
  *     SPECULATING --aborts enough--> TRY_LOCK ---> LOCKED, or back: the better rate
- *     LOCKED      --rest is over---> TRY_SPECULATION ---> SPECULATING, or back
+ *     LOCKED      --time is over---> TRY_SPECULATION ---> SPECULATING, or back
  *
- * Every phase first rests, so that all threads follow, then counts. A trial ends as soon as its
- * count says clearly which way is better, and costs no more than one part in RESTS of what follows
- * it; a choice that is confirmed lasts twice as long as before, up to a limit. So trials of the
- * worse way cost little, and a change of phase in the program is noticed all the same.
+ * Every phase first settles, so that all threads follow, then counts. A trial ends as soon as its
+ * count says clearly which way is better, and what it loses is no more than one part in RESTS of
+ * what follows; a choice that is confirmed lasts twice as long as before, up to a limit. Meanwhile
+ * the rate is looked at: a choice is tried anew, before its time, when the lock's rate has changed,
+ * or when speculating does hardly more than the lock did. So trials of the worse way cost little,
+ * and a change of phase in the program is noticed soon.
  */
 #ifndef ELISION_ARBITER_H
 #define ELISION_ARBITER_H
@@ -32,6 +34,7 @@ enum elision_arbiter_phase {
 struct elision_arbiter_sums {
     uint64_t sections;
     uint64_t aborts;
+    uint64_t lost;    /* cycles in aborted transactions, and waiting */
     uint32_t threads; /* that ever ran a section of the site */
 };
 
@@ -44,9 +47,16 @@ struct elision_arbiter_count {
 /* All zeros is a site never judged. */
 struct elision_arbiter {
     enum elision_arbiter_phase phase;
-    bool counting;                         /* the rest is over */
+    bool counting;                         /* threads have followed */
+    uint64_t chosen;                       /* the rate that won */
+    bool odd;                              /* the last look was unlike those before */
+    bool troubled;                         /* the last count had too many aborts */
+    uint32_t pieces;                       /* of the trial under way, so far */
     uint32_t doubling;                     /* how often the choice was confirmed */
     uint64_t due;                          /* cycles; the next step */
+    uint64_t soon;                         /* cycles; no trial before this, ... */
+    uint64_t until;                        /* ... and one now, whatever is seen */
+    struct elision_arbiter_count usual;    /* moving average since the choice */
     uint64_t trial;                        /* cycles; when the trial under way began */
     uint64_t piece;                        /* the rate of the piece before, in a trial */
     uint64_t began;                        /* cycles; of the count */

@@ -75,7 +75,7 @@ struct elision_section {
     struct elision_fallback *lock;   /* NULL until it is entered */
     struct elision_fallback *wanted; /* the lock that is being entered */
     struct elision_site_state *state;
-    const elision_site_t *site; /* while it is being entered */
+    elision_site_t *site; /* while it is being entered */
     enum elision_path path;
     bool was_inside; /* sections[0]: a handler's, come between two steps of a fast enter */
     bool joined;     /* part of an outer section's transaction */
@@ -164,6 +164,7 @@ elision_state_of_(struct elision_thread *self, const elision_site_t *site)
  * all else. Written by atomic or and and; only when they change, and never in a transaction. */
 #define ELISION_OFF_PROCESS 1u /* none in this process may */
 #define ELISION_OFF_ARBITER 2u /* all threads are better off with the lock; see arbiter.h */
+#define ELISION_OFF_TRIAL 4u   /* with that one: it is being found out, so look often */
 
 static inline uint64_t
 elision_site_off_(const elision_site_t *site)
@@ -213,7 +214,7 @@ extern _Atomic unsigned elision_concurrency_;
 void elision_init_(void);
 
 /* Sections between two timed ones. */
-#define ELISION_SAMPLE 64u
+#define ELISION_SAMPLE 256u
 
 /* A line on stderr about misuse; ends the process if fatal, or if ELISION_MISUSE=abort.
  * tx:    outside only */

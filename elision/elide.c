@@ -149,6 +149,25 @@ prepare(struct elision_thread *self, struct elision_section *section,
     return true;
 }
 
+/* Let the site's arbiter look whether it is time for something new; count it if it is. */
+static void
+consult(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
+        uint64_t now)
+{
+    if (!elision_params_.arbiter || elision_site_is_cut_(site) ||
+        !elision_arbiter_ask_(site, now)) {
+        return;
+    }
+    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+        elision_count_(&state->count.giveups, 1);
+        ELISION_TRACE_GIVEUP(site->name_, 0);
+        return;
+    }
+    elision_count_(&state->count.reprobes, 1);
+    ELISION_TRACE_REPROBE(site->name_);
+    elision_fallback_send_away_(lock);
+}
+
 /* An attempt failed with status after cycles: count it and ask what next. */
 static struct elision_policy_decision
 aborted(struct elision_thread *self, struct elision_section *section, uint32_t status,
@@ -162,6 +181,9 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     elision_count_(&state->count.cycles_wasted, cycles);
     elision_count_max_(&state->count.max_wasted, cycles);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
+    if (section->attempt.total >= 2) {
+        consult(section->wanted, state, section->site, elision_cycles_());
+    }
     decision = elision_policy_abort_(elision_params_for_(state), &state->policy, &section->attempt,
                                      status, cycles);
     if (decision.gave_up) {
@@ -203,7 +225,7 @@ pursue(struct elision_thread *self, struct elision_section *section,
 
 /* The fast path's transaction came back with status. */
 static __attribute__((noinline)) enum elision_path
-fast_aborted(struct elision_thread *self, struct elision_fallback *lock, const elision_site_t *site,
+fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
              uint32_t status, enum how how)
 {
     struct elision_site_state *state = elision_state_of_(self, site);
@@ -246,24 +268,6 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
     return true;
 }
 
-/* Let the site's arbiter look whether it is time for something new; count it if it is. */
-static void
-consult(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
-        uint64_t now)
-{
-    if (!elision_arbiter_ask_(site, now)) {
-        return;
-    }
-    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
-        elision_count_(&state->count.giveups, 1);
-        ELISION_TRACE_GIVEUP(site->name_, 0);
-        return;
-    }
-    elision_count_(&state->count.reprobes, 1);
-    ELISION_TRACE_REPROBE(site->name_);
-    elision_fallback_send_away_(lock);
-}
-
 /* The policy's answer to an enter, unless all threads are better off with the lock. */
 static struct elision_policy_decision
 decide(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
@@ -273,12 +277,10 @@ decide(struct elision_fallback *lock, struct elision_site_state *state, elision_
         elision_site_cut_(site);
     }
     state->cut = elision_site_is_cut_(site);
-    if (elision_params_.arbiter && !elision_site_is_cut_(site)) {
-        consult(lock, state, site, elision_cycles_());
-        if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
-            elision_count_(&state->count.skips, 1);
-            return elision_policy_overrule_(&state->policy);
-        }
+    consult(lock, state, site, elision_cycles_());
+    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+        elision_count_(&state->count.skips, 1);
+        return elision_policy_overrule_(&state->policy);
     }
     struct elision_policy_decision decision =
         elision_policy_enter_(elision_params_for_(state), &state->policy, attempt);
@@ -348,7 +350,8 @@ hold_when_free(struct elision_fallback *lock, elision_site_t *site)
     struct elision_fallback_wait wait = {.sent = true};
 
     /* While others run on the lock, waiting threads have the time to look; now and then will do. */
-    if (self->sample % 8 == 0 && (elision_site_off_(site) & ELISION_OFF_ARBITER)) {
+    uint64_t off = elision_site_off_(site);
+    if ((off & ELISION_OFF_TRIAL) || (self->sample % 16 == 0 && (off & ELISION_OFF_ARBITER))) {
         consult(lock, state, site, before);
     }
     if (elision_site_off_(site) != 0 || state->policy.skip > 0) {

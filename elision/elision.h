@@ -259,7 +259,7 @@ enum elision_abort {
 
 /* Counters, from the start of the process, never decreasing. Cycles are TSC cycles. Those marked
  * (sampled) are measured on some sections, which stand for the others: after an abort on each, on a
- * site that commits on one in up to 1024, on a lock alone on one in 64. Maxima are over what was
+ * site that commits on one in up to 1024, on a lock alone on one in 256. Maxima are over what was
  * measured. A signal handler that enters sections of the site it interrupts may lose a count. */
 struct elision_stats {
     uint64_t starts; /* transactions begun; = commits + aborts, but for those under way */

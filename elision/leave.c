@@ -17,10 +17,6 @@ leave_locked(struct elision_thread *self, struct elision_section *section)
     elision_count_(&count->locked, 1);
     elision_count_(&count->cycles_holding, held);
     elision_count_max_(&count->max_holding, held);
-    if (elision_may_speculate_()) {
-        elision_policy_locked_(elision_params_for_(left.state), &left.state->policy, &left.attempt,
-                               held + left.waited);
-    }
     elision_fallback_release_(left.lock);
 }
 

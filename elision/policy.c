@@ -165,6 +165,7 @@ elision_policy_abort_(const struct elision_policy_params *params,
         .attempt = attempt,
         .reason = elision_policy_classify_(status),
         .may_retry = (status & ELISION_TX_RETRY) != 0,
+        .cycles = cycles,
     };
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
 
@@ -230,20 +231,6 @@ elision_policy_commits_(const struct elision_policy_params *params,
 
     if (algorithm->commits != NULL && count > 0) {
         algorithm->commits(params, state, count);
-    }
-}
-
-void
-elision_policy_locked_(const struct elision_policy_params *params,
-                       struct elision_policy_state *state,
-                       const struct elision_policy_attempt *attempt, uint64_t cycles)
-{
-    (void)params;
-    (void)attempt;
-    if (cycles != 0) {
-        state->locked_cycles = state->locked_cycles == 0
-                                   ? cycles
-                                   : state->locked_cycles - state->locked_cycles / 8 + cycles / 8;
     }
 }
 

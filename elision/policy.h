@@ -7,8 +7,8 @@
  *     enter --> elision_policy_enter_ --SPECULATE--> begin --abort--> elision_policy_abort_ --+
  *                     |                     ^          |                    |                 |
  *                   LOCK                    +----------|------SPECULATE-----+               LOCK
- *                     v                                v commit                               v
- *         elision_policy_locked_          elision_policy_commit_            elision_policy_locked_
+ *                                                      v commit
+ *                                         elision_policy_commit_
  */
 #ifndef ELISION_POLICY_H
 #define ELISION_POLICY_H
@@ -55,7 +55,8 @@ struct elision_policy_params {
     uint32_t length_max;    /* ADAPTIVE never lengthens beyond */
     uint32_t seed;
     uint32_t waste;      /* ADAPTIVE: times the usual cost of a section, lost to conflicts: then the
-                          * lock; 0: no such limit */
+                          * lock; 0: cost has no say */
+    uint32_t longer;     /* the same, of one attempt: the section is a long one */
     uint16_t unfriendly; /* ADAPTIVE: the weight of that reason to begin with */
     bool aux;            /* conflict losers queue on the auxiliary lock */
     bool arbiter;        /* all threads together compare speculating with the lock; see arbiter.h */
@@ -80,8 +81,7 @@ struct elision_policy_state {
                                              * though it was retried; 16-bit fixed point */
     uint64_t wasted;                        /* cycles in aborted attempts in the window */
     uint64_t usual;                         /* moving average: cycles of a committed one */
-    uint64_t locked_cycles; /* moving average: waiting and holding of a locked section */
-    uint64_t extra[8];      /* per algorithm */
+    uint64_t extra[8];                      /* per algorithm */
 };
 
 /* One section, from enter to leave; zeroed at enter. */
@@ -149,11 +149,6 @@ uint32_t elision_policy_commit_(const struct elision_policy_params *params,
 /* count sections committed at the first attempt without asking. */
 void elision_policy_commits_(const struct elision_policy_params *params,
                              struct elision_policy_state *state, uint32_t count);
-
-/* A section ended on the lock, after cycles of waiting and holding (0: not measured). */
-void elision_policy_locked_(const struct elision_policy_params *params,
-                            struct elision_policy_state *state,
-                            const struct elision_policy_attempt *attempt, uint64_t cycles);
 
 /* ret:   checkpoints a section of this site should run before it is cut, at least 1 */
 uint32_t elision_policy_length_(const struct elision_policy_params *params,

@@ -5,7 +5,8 @@
  *     busy         waits, retries up to a cap of its own
  *     conflict     again at once; from the fourth loss on backs off at random, capped, and queues
  *                  on the auxiliary lock; the lock when it has cost many times what the site's
- *                  sections usually take: a long one among short ones does not win by trying
+ *                  sections usually take, or one attempt much more than that: a long one among
+ *                  short ones does not win by trying
  *     capacity     halves the length; retries while that can help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed
  *     irrevocable  the lock
@@ -19,6 +20,7 @@
 
 #define SKIP_MIN 4u
 #define SKIP_MAX 1024u
+#define TRIES_NEW 4        /* of the first section; half as many until one commits */
 #define WINDOW 32u         /* sections that needed the policy */
 #define LENGTHEN_STREAK 64 /* commits without an abort before a section gets longer */
 #define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
@@ -58,6 +60,22 @@ hopeless(struct elision_policy_state *state, enum elision_abort reason)
     return state->weight[reason] > WEIGHT_HIGH && (policy_random(state) & 15u) != 0;
 }
 
+/* Is one more try after a conflict likely to cost more than it gains? A section that runs longer
+ * than others of its site before it is aborted will be again; of a site that has never committed
+ * nothing is to be expected. */
+static bool
+costs_too_much(const struct policy_event *event)
+{
+    const struct elision_policy_params *params = event->params;
+    const struct elision_policy_state *state = event->state;
+
+    if (state->usual == 0) {
+        return event->attempt->counted >= (state->window_failed == 0 ? TRIES_NEW : TRIES_NEW / 2);
+    }
+    return event->cycles > params->longer * state->usual ||
+           event->attempt->wasted > params->waste * state->usual;
+}
+
 static enum policy_answer
 adaptive_abort(const struct policy_event *event)
 {
@@ -74,8 +92,7 @@ adaptive_abort(const struct policy_event *event)
         }
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_CONFLICT:
-        if (state->usual != 0 && event->params->waste != 0 &&
-            event->attempt->wasted > event->params->waste * state->usual) {
+        if (event->params->waste != 0 && costs_too_much(event)) {
             return POLICY_LOCK;
         }
         state->streak = 0;

@@ -20,7 +20,8 @@ struct policy_event {
     struct elision_policy_state *state;
     struct elision_policy_attempt *attempt;
     enum elision_abort reason;
-    bool may_retry; /* the RETRY bit */
+    bool may_retry;  /* the RETRY bit */
+    uint64_t cycles; /* that the attempt has cost */
 };
 
 /* What the engine asks an algorithm. Any of them may be NULL. */

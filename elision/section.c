@@ -6,7 +6,7 @@
 
 struct elision_section *
 elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
-                     struct elision_site_state *state, const elision_site_t *site)
+                     struct elision_site_state *state, elision_site_t *site)
 {
     struct elision_section *section = &self->sections[self->depth];
 

@@ -24,7 +24,7 @@ transacting(const struct elision_thread *self)
 struct elision_section *elision_section_new_(struct elision_thread *self,
                                              struct elision_fallback *lock,
                                              struct elision_site_state *state,
-                                             const elision_site_t *site);
+                                             elision_site_t *site);
 
 /* Take section out of sections[], wherever it is. */
 void elision_section_remove_(struct elision_thread *self, struct elision_section *section);

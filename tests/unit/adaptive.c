@@ -126,6 +126,18 @@ adaptive_learns_that_unfriendly_sections_fail_again(void **unused)
     assert_true(tries < 130);
 }
 
+/* A site one of whose sections has committed after so many cycles. */
+static struct elision_policy_state
+proven(uint64_t cycles)
+{
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)elision_policy_enter_(preset("adaptive"), &state, &attempt);
+    (void)elision_policy_commit_(preset("adaptive"), &state, &attempt, cycles);
+    return state;
+}
+
 /* A section that has cost many times what its site's sections usually take had better have the
  * lock; one that has cost little goes on. */
 static void
@@ -135,14 +147,13 @@ adaptive_stops_by_cost(void **unused)
     static const struct {
         uint64_t cycles; /* of an aborted attempt; committed ones take 100 */
         unsigned tries;
-    } costs[] = {{10, 16}, {100, 9}, {250, 4}, {1000, 1}};
+    } costs[] = {{10, 16}, {150, 16}, {200, 16}, {201, 1}, {1000, 1}};
 
     (void)unused;
     for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
-        struct elision_policy_state state = {.random = 1};
+        struct elision_policy_state state = proven(100);
         struct elision_policy_attempt attempt;
-        struct elision_policy_decision d = elision_policy_enter_(params, &state, &attempt);
-        (void)elision_policy_commit_(params, &state, &attempt, 100);
+        struct elision_policy_decision d;
         unsigned tries = 0;
         for (d = elision_policy_enter_(params, &state, &attempt);
              d.action == ELISION_ACTION_SPECULATE; tries++) {
@@ -154,10 +165,28 @@ adaptive_stops_by_cost(void **unused)
 }
 
 static void
-adaptive_backs_off_from_the_fourth_loss_on(void **unused)
+adaptive_tries_less_where_nothing_has_committed(void **unused)
 {
     const struct elision_policy_params *params = preset("adaptive");
     struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    for (int section = 0; section < 3; section++) {
+        struct elision_policy_decision d = elision_policy_enter_(params, &state, &attempt);
+        unsigned tries = 0;
+        for (; d.action == ELISION_ACTION_SPECULATE; tries++) {
+            d = elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 100);
+        }
+        assert_int_equal(tries, section == 0 ? 4 : 2);
+    }
+}
+
+static void
+adaptive_backs_off_from_the_fourth_loss_on(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = proven(100);
     struct elision_policy_attempt attempt;
     uint32_t most = 0;
 
@@ -170,7 +199,9 @@ adaptive_backs_off_from_the_fourth_loss_on(void **unused)
             assert_true(k < 3 ? pauses == 0 : pauses <= 16);
             most = pauses > most ? pauses : most;
         }
-        state = (struct elision_policy_state){.random = state.random};
+        uint32_t random = state.random;
+        state = proven(100);
+        state.random = random;
     }
     assert_int_equal(most, 16);
 }
@@ -206,7 +237,7 @@ static void
 adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
 {
     const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state = proven(100);
     struct elision_policy_attempt attempt;
 
     (void)unused;
@@ -226,6 +257,7 @@ main(void)
         cmocka_unit_test(adaptive_gives_up_and_decays),
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
         cmocka_unit_test(adaptive_stops_by_cost),
+        cmocka_unit_test(adaptive_tries_less_where_nothing_has_committed),
         cmocka_unit_test(adaptive_backs_off_from_the_fourth_loss_on),
         cmocka_unit_test(adaptive_for_cuts),
         cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),

@@ -102,7 +102,7 @@ counts_while_threads_come_are_void(void **unused)
     (void)unused;
     for (uint32_t threads = 1; threads <= 64; threads++) {
         run.sums.threads = threads;
-        run_on(&run, &machine, 15000);
+        run_on(&run, &machine, 3000);
         assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
     }
     run_on(&run, &machine, SHORT);
@@ -149,7 +149,7 @@ steps_are_bounded(void **unused)
         run.sums.threads += (random >> 4) % 1000 == 0;
         run.lock = elision_arbiter_step_(&run.arbiter, run.now, &run.sums);
         assert_true(run.arbiter.due > run.now);
-        assert_true(run.arbiter.due - run.now <= 128000ull * 32 * 16);
+        assert_true(run.arbiter.due - run.now <= 256000);
         assert_int_equal(run.lock, run.arbiter.phase == ELISION_ARBITER_LOCKED ||
                                        run.arbiter.phase == ELISION_ARBITER_TRY_LOCK);
     }
