@@ -233,13 +233,15 @@ new_candidate(struct elision_coalesce *table, const void *object)
     return best;
 }
 
-/* The loan that may serve a net of object, or -1. */
+/* The loan that may serve a net of object, or -1. One net may be the only one, unless it is known
+ * that sections conflict by this object: then a write saved is worth a loan that is not needed. */
 static int32_t
 loan_for(struct elision_coalesce *table, const void *object)
 {
     int32_t i = table->loans_ == 0 ? -1 : find_loan(table, object);
+    unsigned suspicion = elision_coalesce_suspicion(table, object);
 
-    if (i < 0 && elision_coalesce_suspicion(table, object) != 0) {
+    if (i < 0 && suspicion != 0) {
         i = new_candidate(table, object);
     }
     if (i < 0) {
@@ -247,7 +249,7 @@ loan_for(struct elision_coalesce *table, const void *object)
     }
     table->loan_idle_[i] = 0;
     table->loan_nets_[i] += table->loan_nets_[i] != UINT16_MAX;
-    return table->loan_nets_[i] > 1 ? i : -1;
+    return table->loan_nets_[i] > 1 || suspicion >= ELISION_SUSPECT_THRESHOLD ? i : -1;
 }
 
 /* Do to the object what its net says, by the loan if there is one. */
@@ -263,9 +265,8 @@ settle_one(struct elision_coalesce *table, void *object, int32_t net)
     int32_t credit = before - net;
     table->stats_.loans += before == 0;
     if (credit < 0 || credit > ELISION_LOAN_CREDIT) {
-        /* Too few: take one more than needed. Too many: keep one. */
-        table->loan_credit_[i] = 1;
-        return apply(table, object, 1 - credit);
+        table->loan_credit_[i] = ELISION_LOAN_CREDIT / 2;
+        return apply(table, object, ELISION_LOAN_CREDIT / 2 - credit);
     }
     table->loan_credit_[i] = credit;
     table->stats_.served++;

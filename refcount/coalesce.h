@@ -83,8 +83,10 @@ extern "C" {
 /* Loans a thread may have open; keys of two cache lines. */
 #define ELISION_LOANS 16
 
-/* A loan's credit is returned, but for one, when it grows beyond this. */
-#define ELISION_LOAN_CREDIT 4
+/* The most a loan's credit may be; one that must grow or shrink is made half of it, since the next
+ * net may go either way. A guess: several times the references that the frames and temporaries of
+ * one thread have to one object. */
+#define ELISION_LOAN_CREDIT 16
 
 /* Sections in which a loan served nothing, after which it is returned, unless its object was
  * touched meanwhile: then after as many more. A guess. */

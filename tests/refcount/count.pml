@@ -5,11 +5,11 @@
  * Thread 0 made the object and has a reference; a cell, changed in sections only, has another. The
  * threads look, take, pass on and drop, in transactions (one step, since conflicts abort them; an
  * aborted one leaves nothing, so it is no step at all), in sections with the lock held (their steps
- * come between those of others outside), and outside sections. Whether the object is suspected, and
- * when loans age, is left open.
+ * come between those of others outside), and outside sections. Whether the object is suspected is
+ * left open; so is when loans end, unless LIMIT says how many sections' ends make one age.
  *
- * Never: the object touched or freed again when it is freed. Always in the end: it is freed, since
- * everybody has dropped what he had.
+ * Never: the object touched or freed again when it is freed; a loan open longer than its bound.
+ * Always in the end: it is freed, since everybody has dropped what he had.
  *
  * Each MUTANT is a rule broken; model.sh wants every one to fail.
  */
@@ -40,6 +40,11 @@ bool locked = false;
 byte finished = 0;
 int net[THREADS];
 int credit[THREADS];
+#ifdef LIMIT
+byte idle[THREADS];   /* sections' ends since the loan served or was found in use */
+bool known[THREADS];  /* the table's slot knows the object: touched since the loan last aged */
+byte unused[THREADS]; /* sections' ends since this thread's table last saw the object */
+#endif
 
 inline touch() {
     assert(!freed)
@@ -132,13 +137,21 @@ inline apply(delta) {
     od
 }
 
+inline add(delta) {
+    net[me] = net[me] + delta;
+#ifdef LIMIT
+    known[me] = true;
+    unused[me] = 0
+#endif
+}
+
 inline get(coalesce) {
     touch();
     if
     :: me == 0 && owned ->
 #if MUTANT == 4 /* the owner's increments are coalesced, its decrements are not */
         if
-        :: coalesce -> net[me]++
+        :: coalesce -> add(1)
         :: else -> local_word++
         fi
 #else
@@ -146,7 +159,7 @@ inline get(coalesce) {
 #endif
     :: else ->
         if
-        :: coalesce -> net[me]++
+        :: coalesce -> add(1)
         :: else -> atomic { touch(); shared_word++ }
         fi
     fi
@@ -176,7 +189,7 @@ inline put(coalesce) {
         apply(-1)
 #else
         if
-        :: coalesce -> net[me]--
+        :: coalesce -> add(-1)
         :: else -> apply(-1)
         fi
 #endif
@@ -195,6 +208,28 @@ inline close_loan() {
     fi
 }
 
+/* age_loans: what was touched since the last look stays for as long again. */
+inline age() {
+#ifdef LIMIT
+    idle[me]++;
+    if
+    :: idle[me] <= LIMIT
+#if MUTANT == 11 /* to have been touched once is enough for ever */
+    :: idle[me] > LIMIT && known[me] -> idle[me] = 0
+#else
+    :: idle[me] > LIMIT && known[me] -> idle[me] = 0; known[me] = false
+#endif
+    :: idle[me] > LIMIT && !known[me] -> close_loan()
+    fi;
+    if
+    :: credit[me] != 0 -> assert(unused[me] <= 2 * LIMIT); unused[me]++
+    :: else -> unused[me] = 0
+    fi
+#else
+    skip
+#endif
+}
+
 inline settle() {
     if
     :: net[me] != 0 ->
@@ -203,13 +238,16 @@ inline settle() {
         if
         :: apply(due)
         :: due = credit[me] - due;
+#ifdef LIMIT
+            idle[me] = 0;
+#endif
             if
             :: due < 0 || due > MAX_CREDIT ->
-                credit[me] = 1;
+                credit[me] = MAX_CREDIT / 2;
 #if MUTANT == 8 /* a reference on loan that was not taken */
                 apply(-due)
 #else
-                apply(1 - due)
+                apply(MAX_CREDIT / 2 - due)
 #endif
             :: else ->
                 credit[me] = due;
@@ -222,8 +260,9 @@ inline settle() {
     :: else
     fi;
     if
-    :: credit[me] != 0 -> close_loan()
-    :: true
+    :: credit[me] != 0 -> close_loan() /* a detach */
+    :: credit[me] != 0 -> age()
+    :: else
     fi
 }
 
@@ -253,7 +292,7 @@ inline operate() {
     :: count < 2 && root -> root = false; put(true); count++
     :: count < 2 && cell -> cell = false; put(true); count++
     :: count < 2 && root && me == 0 && owned -> merge(0); count++ /* gives its ownership up */
-    :: count > 0 || (!cell && !root) -> break
+    :: count > 0 || credit[me] != 0 || (!cell && !root) -> break
     od
 }
 

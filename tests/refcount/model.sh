@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 . tests/tap.sh
 
-MUTANTS=10
+MUTANTS=11
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 model=$PWD/tests/refcount/count.pml
@@ -38,14 +38,19 @@ fails() {
     [[ $text == *'assertion violated'* || $text == *'invalid end state'* ]]
 }
 
+ageing=(-DTHREADS=1 -DSTEPS=8 -DLIMIT=1)
 tap_ok "two threads, three steps each" holds
 tap_pass "$(grep 'states, stored' "$work/summary" | xargs)"
 tap_ok "three threads, one step each" holds -DTHREADS=3 -DSTEPS=1
 tap_pass "$(grep 'states, stored' "$work/summary" | xargs)"
+tap_ok "one thread, eight steps: how long a loan lasts" holds "${ageing[@]}"
+tap_pass "$(grep 'states, stored' "$work/summary" | xargs)"
 killed=0
 for mutant in $(seq $MUTANTS); do
     what=$(sed -n "s|^#if MUTANT == $mutant /\* \(.*\) \*/|\1|p" "$model")
-    if output=$(fails -DSTEPS=2 -DMUTANT="$mutant"); then
+    size=(-DSTEPS=2)
+    [ "$mutant" -ne 11 ] || size=("${ageing[@]}")
+    if output=$(fails "${size[@]}" -DMUTANT="$mutant"); then
         killed=$((killed + 1))
         tap_pass "noticed: $what"
     else

@@ -87,9 +87,9 @@ mutant "a slot in use is taken" $c 's/if \(table->net_\[slot\] == 0\)/if (true)/
 mutant "an object is looked for in one slot only" $c \
     '/^find_slot/,/^}/s/probe < ELISION_COALESCE_PROBES/probe < 1/'
 mutant "a loan has credit it did not take" $c \
-    's/apply\(table, object, 1 - credit\)/apply(table, object, -credit)/'
+    's/(apply\(table, object, )ELISION_LOAN_CREDIT \/ 2 (- credit\))/\1\2/'
 mutant "a loan's excess is not returned" $c \
-    's/return apply\(table, object, 1 - credit\);/if (credit > 0) { return 0; } &/'
+    's/return apply\(table, object, ELISION_LOAN_CREDIT/if (credit > 0) { return 0; } &/'
 mutant "an aged loan is not returned" $c '/^age_loans/,/^}/s/if \(credit != 0\)/if (credit > 99)/'
 mutant "a loan in use is returned" $c '/^touched/,/^}/s/return slot >= 0/return false/'
 mutant "a loan not in use is kept" $c 's/key_\[slot\] = HIDDEN/net_[slot] = 0/'
