@@ -57,9 +57,9 @@ void bench_register(const struct bench_spec *spec);
  * ret:   true: do `batch` rounds and ask again. After false all threads have finished theirs */
 bool bench_next(struct bench *b, uint64_t batch);
 
-/* ret:   how long a thread of this run was busy with its rounds, without waiting for the others
+/* ret:   how many rounds a thread of this run had done when the first one had done all of its
  * pre:   bench_next has returned false, and no thread has failed */
-double bench_busy_seconds(const struct bench *b, int thread);
+uint64_t bench_rounds(const struct bench *b, int thread);
 
 /* ret:   this thread's number, from 0 */
 int bench_thread(const struct bench *b);

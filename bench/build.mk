@@ -29,7 +29,8 @@ $(OUT)/bin/elision-bench: $(BENCH_OBJECTS) $(OUT)/lib/libelision-refcount.a $(OU
 # Without RTM, what needs transactions runs under the emulator; results in $(BENCH_DIR). What SUITES
 # leaves to choose is in run.sh. Only the suite interp needs the interpreter.
 BENCH_DIR = $(OUT)/bench
-BENCH_RUN = SUITES='$(SUITES)' SEEDS='$(SEEDS)' JOBS='$(JOBS)' PRESETS='$(PRESETS)' bench/run.sh
+BENCH_RUN = SUITES='$(SUITES)' SEEDS='$(SEEDS)' JOBS='$(JOBS)' PRESETS='$(PRESETS)' \
+  ROUNDS='$(ROUNDS)' bench/run.sh
 BENCH_PROGRAMS = $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind $(OUT)/python/bin/python3
 
 bench: all $(OUT)/bin/elision-bench \

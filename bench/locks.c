@@ -61,6 +61,16 @@ plain_reset(const char *workload, int threads)
 {
     elided_choose(workload, threads);
     elision_set_enabled(false);
+    elision_set_switch_interval(&pair->lock, 0);
+}
+
+enum { SWITCH_INTERVAL = 1000 * 1000 }; /* ns; several fit in a short run */
+
+static void
+fair_reset(const char *workload, int threads)
+{
+    plain_reset(workload, threads);
+    elision_set_switch_interval(&pair->lock, SWITCH_INTERVAL);
 }
 
 static void
@@ -75,6 +85,7 @@ const struct bench_lock bench_lock_elided = {
     .name = "elided", .reset = elided_reset, .run = elided_run, .elides = true, .speculates = true};
 const struct bench_lock bench_lock_plain = {
     .name = "plain", .reset = plain_reset, .run = elided_run};
+const struct bench_lock bench_lock_fair = {.name = "fair", .reset = fair_reset, .run = elided_run};
 
 /* --- glibc -------------------------------------------------------------------------------------*/
 
@@ -136,7 +147,7 @@ ticket_run(struct work_thread *t)
     ticket_leave();
 }
 
-const struct bench_lock bench_lock_ticket = {.name = "ticket", .run = ticket_run};
+const struct bench_lock bench_lock_ticket = {.name = "ticket", .run = ticket_run, .spins = true};
 
 /* --- MCS ---------------------------------------------------------------------------------------*/
 
@@ -191,7 +202,7 @@ mcs_run(struct work_thread *t)
     mcs_leave();
 }
 
-const struct bench_lock bench_lock_mcs = {.name = "mcs", .run = mcs_run};
+const struct bench_lock bench_lock_mcs = {.name = "mcs", .run = mcs_run, .spins = true};
 
 /* --- CPython's GIL, its behaviour --------------------------------------------------------------*/
 

@@ -25,10 +25,12 @@ struct bench_lock {
     void (*detach)(void); /* outside a section, before a thread does something else; or NULL */
     bool elides;          /* is libelision: its counters tell more */
     bool speculates;      /* may run sections as transactions */
+    bool spins;           /* never sleeps: wants a processor for each thread */
 };
 
 extern const struct bench_lock bench_lock_elided;  /* libelision, by transaction where it may */
 extern const struct bench_lock bench_lock_plain;   /* libelision switched off: its fallback lock */
+extern const struct bench_lock bench_lock_fair;    /* the same with a switch interval, 1 ms */
 extern const struct bench_lock bench_lock_pthread; /* glibc's mutex, of a kind it never elides */
 extern const struct bench_lock bench_lock_ticket;  /* ticket lock, spinning */
 extern const struct bench_lock bench_lock_mcs;     /* Mellor-Crummey and Scott, spinning */

@@ -8,6 +8,7 @@
  * Exit status: 0 measured, 1 a benchmark failed, 2 bad options, plan or topology, or nothing
  * matched the filter. */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -186,6 +187,22 @@ default_plan(void)
     return elision_verdict()->emulated ? "none" : "one-per-core";
 }
 
+static void *
+do_nothing(void *arg)
+{
+    return arg;
+}
+
+/* While a process has had one thread only, glibc leaves the atomic instructions of its mutexes out.
+ * No program that needs a lock is in that state.
+ * ret:   true if a second thread has been */
+static bool
+have_had_threads(void)
+{
+    pthread_t thread;
+    return pthread_create(&thread, NULL, do_nothing, NULL) == 0 && pthread_join(thread, NULL) == 0;
+}
+
 static int
 run(const struct options *options, int argc, char **argv, hwloc_topology_t topology)
 {
@@ -201,6 +218,10 @@ run(const struct options *options, int argc, char **argv, hwloc_topology_t topol
         return 0;
     }
     if (!bench_flags(&argc, argv)) {
+        return 2;
+    }
+    if (!have_had_threads()) {
+        fputs("elision-bench: no second thread can be started\n", stderr);
         return 2;
     }
     describe(&plan);

@@ -37,16 +37,17 @@ must_speculate(const struct pairing *pairing, int count)
            pairing->work == bench_work("disjoint");
 }
 
-/* Jain's index of the threads' own speeds: 1 when all are equal, 1/n when one has it all. */
+/* Jain's index of what the threads had done when the first of them had finished: 1 when all had
+ * done the same, 1/n when the others had done nothing. */
 static double
 fairness(const struct bench *b, int count)
 {
     double sum = 0;
     double squares = 0;
     for (int i = 0; i < count; i++) {
-        double speed = (double)threads[i].sections / bench_busy_seconds(b, i);
-        sum += speed;
-        squares += speed * speed;
+        double rounds = (double)bench_rounds(b, i);
+        sum += rounds;
+        squares += rounds * rounds;
     }
     return squares > 0 ? sum * sum / (count * squares) : 0;
 }
@@ -86,6 +87,23 @@ judge(struct bench *b, const struct pairing *pairing)
     }
 }
 
+/* For how many seconds this thread has been ready to run and had no processor; 0 if unknown. Under
+ * the emulator it is the host's, and so unknown. */
+static double
+kept_waiting(void)
+{
+    unsigned long long ran;
+    unsigned long long waited = 0;
+    FILE *file = elision_verdict()->emulated ? NULL : fopen("/proc/thread-self/schedstat", "r");
+    if (file != NULL) {
+        if (fscanf(file, "%llu %llu", &ran, &waited) != 2) {
+            waited = 0;
+        }
+        fclose(file);
+    }
+    return 1e-9 * (double)waited;
+}
+
 static void
 run_pairing(struct bench *b, void *arg)
 {
@@ -95,16 +113,22 @@ run_pairing(struct bench *b, void *arg)
     if (!bench_place(b)) {
         return;
     }
+    const double waited = kept_waiting();
+    const uint64_t batch = pairing->work->batch != 0 ? pairing->work->batch : BATCH;
     bench_work_begin(t, pairing->work, bench_thread(b), pairing->asks);
-    while (bench_next(b, BATCH)) {
-        for (int i = 0; i < BATCH; i++) {
+    while (bench_next(b, batch)) {
+        for (uint64_t i = 0; i < batch; i++) {
             lock->run(t);
+            if (pairing->work->outside != NULL) {
+                pairing->work->outside(t);
+            }
         }
         if (lock->detach != NULL) {
             lock->detach();
         }
     }
     bench_counter(b, "sections", (double)t->sections, BENCH_RATE);
+    bench_counter(b, "kept_waiting", kept_waiting() - waited, BENCH_RATE);
     if (bench_thread(b) == 0) {
         judge(b, pairing);
     }
@@ -134,22 +158,35 @@ bench_pairing(const char *suite, const struct work *work, const struct bench_loc
                                         .threads = range});
 }
 
+/* All locks in turn on each number of threads, so that what is compared is measured side by side.
+ * Four threads at least, and as many as the machine has. */
+void
+bench_suite_fallback(void)
+{
+    static const struct bench_lock *const all[] = {&bench_lock_plain,   &bench_lock_fair,
+                                                   &bench_lock_pthread, &bench_lock_ticket,
+                                                   &bench_lock_mcs,     &bench_lock_gil};
+    static const int counts[][2] = {{1}, {2}, {4}, {8}, {16}};
+    const struct work *const works[] = {bench_work("empty"), bench_work("bank"), &bench_work_think,
+                                        &bench_work_hold};
+    for (size_t w = 0; w < sizeof works / sizeof works[0]; w++) {
+        for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++) {
+            for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+                if (counts[n][0] <= bench_processors() || (counts[n][0] <= 4 && !all[i]->spins)) {
+                    bench_pairing("fallback", works[w], all[i], all[i]->name, counts[n]);
+                }
+            }
+        }
+    }
+}
+
 void
 bench_suite_locks(void)
 {
-    static const struct bench_lock *const plain[] = {&bench_lock_plain, &bench_lock_pthread,
-                                                     &bench_lock_ticket, &bench_lock_mcs,
-                                                     &bench_lock_gil};
     static const struct bench_lock *const all[] = {
         &bench_lock_elided, &bench_lock_plain, &bench_lock_pthread, &bench_lock_std_mutex,
         &bench_lock_glibc,  &bench_lock_tbb,   &bench_lock_libitm,  &bench_lock_ck};
-    static const char *const fallback[] = {"empty", "counter", "bank"};
     const int *range = bench_thread_range();
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        for (size_t k = 0; k < sizeof fallback / sizeof fallback[0]; k++) {
-            bench_pairing("fallback", bench_work(fallback[k]), plain[i], plain[i]->name, range);
-        }
-    }
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         const char *missing = all[i]->missing != NULL ? all[i]->missing() : NULL;
         if (missing != NULL) {

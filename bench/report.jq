@@ -5,6 +5,7 @@
 
 def median: sort | if length == 0 then null else .[(length - 1) / 2 | floor] end;
 def places($n): . as $x | pow(10; $n) as $p | ($x * $p | round) / $p;
+def digits: if . < 0.1 then places(5) else places(2) end;
 def percent: "\(. * 100 | places(1)) %";
 
 def spread: if length > 1 and median != 0 then
@@ -20,7 +21,7 @@ def share: map(.speculative // (if (.starts // 0) > 0 then .commits / .starts el
     | select(. != null)) | median;
 
 def cell:
-    "\(map(figure) | median | places(2))\(map(figure) | spread)"
+    "\(map(figure) | median | digits)\(map(figure) | spread)"
     + (share | if . then " (\(percent))" else "" end);
 
 def head($names): "| \($names | join(" | ")) |",
@@ -37,6 +38,32 @@ def by_threads($title):
             | "| \($row[0].row) | " + ($threads
                 | map(. as $n | $row | map(select(.threads == $n))
                     | if length > 0 then cell else "" end) | join(" | ")) + " |")
+    end;
+
+def quartiles: sort | [.5, .25, .75] as $at | [.[(length - 1) * $at[] | round] | places(2)]
+    | "\(.[0]) (\(.[1]) to \(.[2]))";
+
+# Rounds in which each lock had one run after the other: speed beside glibc's mutex in the same
+# round; how evenly the threads got on; how many processors they kept busy, by Google Benchmark's
+# CPU time, which is all threads'. With a processor for each thread, a run whose threads had to wait
+# for one for more than a twentieth of the time was disturbed; if there are other rounds, they count.
+def beside_mutex($processors):
+    ["plain", "fair", "pthread"] as $locks
+    | [group_by([.what, .threads])[] | . as $cell
+        | ([$locks[] as $lock | [$cell[] | select(.how == $lock)]] | transpose) as $rounds
+        | select(($rounds | length) > 0 and all($rounds[][]; .))
+        | ($rounds | map(select(.[0].threads > $processors
+            or all(.[]; .kept_waiting <= 0.05)))) as $calm
+        | "| \($cell[0].what), \($cell[0].threads) | \($calm | length) of \($rounds | length) | "
+          + (if ($calm | length) > 0 then $calm else $rounds end
+             | [(0, 1) as $i | map((.[$i] | figure) / (.[2] | figure)) | quartiles]
+             + [(0, 1, 2) as $i | map(.[$i].fairness) | median | places(3)]
+             + [(0, 1, 2) as $i | map(.[$i] | .cpu_time / .real_time) | median | places(2)]
+             | map(tostring) | join(" | ")) + " |"]
+    | if length == 0 then empty else
+        "", head(["workload, threads", "undisturbed rounds"]
+            + ($locks[:2] | map("\(.), speed beside pthread"))
+            + ($locks | map("\(.), Jain")) + ($locks | map("\(.), CPUs"))), .[]
     end;
 
 def suite($name): map(select(.suite == $name));
@@ -138,8 +165,10 @@ def section($title; $text; body): [body] | if length == 0 then empty
       | suite("cost") | map(select(.sections | not)) | by_threads("step")),
   section("cost of a section"; "Million sections a second."; $runs | suite("cost")
       | map(select(.sections)) | by_threads("lock")),
-  section("fallback"; "Million sections a second."; $runs | suite("fallback")
-      | by_threads("workload / lock")),
+  section("fallback"; "Million sections a second; then the same beside glibc's mutex, as the median"
+      + " of rounds that have one run after the other, with quartiles, and Jain's index of what the"
+      + " threads had done when the first had finished."; $runs | suite("fallback")
+      | by_threads("workload / lock"), beside_mutex($c.num_cpus)),
   section("lock"; "Million sections a second (in brackets: sections run by a transaction)."; $runs
       | suite("lock") | by_threads("workload / lock"), aborts),
   section("policy"; "One library with its own retry policy, with those of ten systems, and with four"

@@ -9,7 +9,8 @@
 # SUITES chooses among: cost fallback lock policy refcount capacity interp. SEEDS are the emulator's
 # seeds that the suite lock is run with; JOBS how many emulated programs run at a time; PRESETS the
 # policies of the suite policy. NATIVE_TIME and VIRTUAL_TIME are the seconds that a run takes at
-# least, REPETITIONS how often native ones are repeated.
+# least, REPETITIONS how often native ones are repeated; ROUNDS how often the suite fallback is run
+# through, so that locks are compared side by side.
 # Exit status: 0; that of the first step that failed; 2 for bad usage or something that is missing.
 set -u -o pipefail
 
@@ -37,6 +38,8 @@ case $mode in
         seeds=${SEEDS:-1}
         native_time=${NATIVE_TIME:-0.005}
         native_repetitions=${REPETITIONS:-3}
+        rounds=${ROUNDS:-2}
+        round_time=${NATIVE_TIME:-0.005}
         virtual_time=${VIRTUAL_TIME:-0.0002}
         workloads='(disjoint|counter|bank|map-read)'
         interp_threads=4
@@ -46,6 +49,8 @@ case $mode in
         seeds=${SEEDS:-1 2 3}
         native_time=${NATIVE_TIME:-0.02}
         native_repetitions=${REPETITIONS:-7}
+        rounds=${ROUNDS:-9}
+        round_time=${NATIVE_TIME:-0.1} # many switch intervals
         virtual_time=${VIRTUAL_TIME:-0.0006}
         workloads='[a-z-]*'
         interp_threads="1 2 4 8"
@@ -59,6 +64,7 @@ for suite in $suites; do
     esac
 done
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "JOBS wants a positive number, not '$jobs'"
+[[ $rounds =~ ^[1-9][0-9]?$ ]] || die "ROUNDS wants a number up to 99, not '$rounds'"
 for seed in $seeds; do
     [[ $seed =~ ^[0-9]+$ ]] || die "SEEDS wants numbers, not '$seed'"
 done
@@ -86,22 +92,27 @@ add() {
     commands+=("$(printf '%q ' "$@")")
 }
 
-# Google Benchmark's: add_bench KIND NAME WEIGHT SEED FILTER [VARIABLE=VALUE...]
+# Google Benchmark's: add_bench KIND NAME WEIGHT FILTER COMMAND...
 add_bench() {
-    local kind=$1 name=$2 weight=$3 seed=$4 filter=$5
-    shift 5
-    local command=(env "$@")
-    if [ "$kind" = emulated ]; then
-        command+=("$rtmgrind" --quiet "--seed=$seed" -- "$bench"
-            "--benchmark_min_time=$virtual_time")
-    else
-        command+=("$bench" "--benchmark_min_time=$native_time"
-            "--benchmark_repetitions=$native_repetitions"
-            --benchmark_enable_random_interleaving=true)
-    fi
-    add "$kind" "$name" "$weight" "${command[@]}" "--benchmark_filter=$filter" \
+    local kind=$1 name=$2 weight=$3 filter=$4
+    shift 4
+    add "$kind" "$name" "$weight" "$@" "--benchmark_filter=$filter" \
         "--benchmark_out=$dir/parts/$kind.$name.json" --benchmark_out_format=json \
         --benchmark_format=console --benchmark_color=false
+}
+
+natively=("$bench" "--benchmark_min_time=$native_time"
+    "--benchmark_repetitions=$native_repetitions"
+    --benchmark_enable_random_interleaving=true)
+
+# What needs transactions: add_elided NAME WEIGHT SEED FILTER [VARIABLE=VALUE...]
+add_elided() {
+    local name=$1 weight=$2 seed=$3 filter=$4
+    shift 4
+    local command=("$rtmgrind" --quiet "--seed=$seed" -- "$bench"
+        "--benchmark_min_time=$virtual_time")
+    [ "$kind" = emulated ] || command=("${natively[@]}")
+    add_bench "$kind" "$name" "$weight" "$filter" env "$@" "${command[@]}"
 }
 
 # Python's: add_interp KIND MODE THREADS REPETITION VARIABLE=VALUE... -- PYTHON
@@ -146,42 +157,49 @@ skip() {
     skips+=("$1: $2")
 }
 
-plan_steps() {
-    local seed preset
-    local plain=() elided=()
-    for suite in cost fallback lock refcount; do
-        wanted $suite && plain+=("$suite")
-    done
-    for suite in cost refcount capacity; do
-        wanted $suite && elided+=("$suite")
-    done
-    if [ "$kind" = hardware ]; then
-        plain+=(${elided[@]+"${elided[@]}"})
-        seeds=1
-    fi
-    local filter=
-    for suite in ${plain[@]+"${plain[@]}"}; do
+# filter SUITE...: what of these is wanted, as a regular expression; nothing if none is.
+filter() {
+    local suite found=
+    for suite in "$@"; do
+        wanted "$suite" || continue
         case $suite in
-            lock) filter+="|^lock/$workloads/" ;;
-            *) filter+="|^$suite/" ;;
+            fallback) found+='|^fallback/[a-z]*/(ticket|mcs)/' ;; # the others in rounds
+            lock) found+="|^lock/$workloads/" ;;
+            *) found+="|^$suite/" ;;
         esac
     done
-    [ -z "$filter" ] || add_bench "$native" locks 60 1 "${filter#|}"
+    echo "${found#|}"
+}
+
+plan_steps() {
+    local seed preset round chosen native=native
+    [ "$kind" = emulated ] || native=hardware
+    chosen=$(filter cost fallback lock refcount)
+    [ "$kind" = emulated ] || chosen=$(filter cost fallback lock refcount capacity)
+    [ -z "$chosen" ] || add_bench "$native" locks 60 "$chosen" "${natively[@]}"
+    # More threads than places, so that no plan binds them.
+    for ((round = 0; round < rounds; round++)); do
+        wanted fallback || break
+        add_bench "$native" "fallback.$(printf '%02d' "$round")" 10 \
+            '^fallback/[a-z]*/(plain|fair|pthread|gil)/' \
+            "$bench" "--benchmark_min_time=$round_time" --plan=none
+    done
     if [ "$kind" = emulated ]; then
-        wanted cost && add_bench emulated cost 2 1 '^cost/.*/speculative'
-        wanted refcount && add_bench emulated refcount 24 1 '^refcount/'
-        wanted capacity && add_bench emulated capacity 4 1 '^capacity/'
+        wanted cost && add_elided cost 2 1 '^cost/.*/speculative'
+        wanted refcount && add_elided refcount 24 1 '^refcount/'
+        wanted capacity && add_elided capacity 4 1 '^capacity/'
+    else
+        seeds=1
     fi
     for seed in $seeds; do
         wanted lock || break
-        [ "$kind" = hardware ] ||
-            add_bench emulated "lock.$seed" 60 "$seed" "^lock/$workloads/"
-        add_bench "$kind" "glibc.$seed" 16 "$seed" "^lock/$workloads/glibc-elided/" \
+        [ "$kind" != emulated ] || add_elided "lock.$seed" 60 "$seed" "^lock/$workloads/"
+        add_elided "glibc.$seed" 16 "$seed" "^lock/$workloads/glibc-elided/" \
             GLIBC_TUNABLES=glibc.elision.enable=1
     done
     for preset in ${PRESETS:-$("$bench" --show-policies)}; do
         wanted policy || break
-        add_bench "$kind" "policy.$preset" 16 1 "^policy/$workloads/" "ELISION_POLICY=$preset"
+        add_elided "policy.$preset" 16 1 "^policy/$workloads/" "ELISION_POLICY=$preset"
     done
     if wanted interp; then
         case $kind in
@@ -265,10 +283,8 @@ merge() {
 
 if [[ $("$bench" --benchmark_list_tests 2>/dev/null) == *cost/pair/speculative* ]]; then
     kind=hardware
-    native=hardware
 else
     kind=emulated
-    native=native
     [ -x "$rtmgrind" ] || die "no RTM on this machine and no $rtmgrind: install valgrind, run make"
 fi
 plan_steps

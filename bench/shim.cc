@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -21,17 +20,43 @@
 #include <utility>
 #include <vector>
 
-using Clock = std::chrono::steady_clock;
-
 namespace {
 
 // One benchmark on one number of threads, for one of its values: what its threads share.
 class Instance {
   public:
-    std::vector<double> busy; // seconds until each thread's last round was done
-
-    explicit Instance(int threads) : busy(static_cast<size_t>(threads)), threads_(threads)
+    explicit Instance(int threads)
+        : threads_(threads), done_(static_cast<size_t>(threads)), snapshot_(done_.size())
     {
+    }
+
+    // By one thread, before a run.
+    void
+    begin()
+    {
+        finished_ = false;
+        for (Rounds &each : done_) {
+            each.count = 0;
+        }
+    }
+
+    // A thread has done so many rounds, which are all of them or not.
+    void
+    progress(int thread, uint64_t rounds, bool all)
+    {
+        done_[static_cast<size_t>(thread)].count.store(rounds, std::memory_order_relaxed);
+        if (all && !finished_.exchange(true)) {
+            for (size_t i = 0; i < done_.size(); i++) {
+                snapshot_[i] = done_[i].count.load(std::memory_order_relaxed);
+            }
+        }
+    }
+
+    // How many rounds a thread had done when the first one had done all of its.
+    uint64_t
+    rounds(int thread) const
+    {
+        return snapshot_[static_cast<size_t>(thread)];
     }
 
     // All threads of a run meet here: before the loop, at its end and behind it. A thread that does
@@ -72,7 +97,13 @@ class Instance {
     }
 
   private:
+    struct alignas(64) Rounds {
+        std::atomic<uint64_t> count;
+    };
     const int threads_;
+    std::vector<Rounds> done_; // by thread
+    std::vector<uint64_t> snapshot_;
+    std::atomic<bool> finished_; // one thread has
     int came_ = 0;
     unsigned turn_ = 0;
     std::string failure_;
@@ -100,7 +131,6 @@ struct bench {
     int64_t value;
     bool finished; // has met the others at the end of the loop
     benchmark::IterationCount rounds;
-    Clock::time_point begin; // of the first round
 };
 
 namespace {
@@ -153,8 +183,9 @@ run(benchmark::State &state, Entry *entry)
     Instance &instance = entry->instances.at({state.threads(), value});
     const bool first = state.thread_index() == 0;
     const std::string failure = instance.failure();
-    bench b = {&state, &instance, spec.name, value, false, 0, {}};
+    bench b = {&state, &instance, spec.name, value, false, 0};
     if (first && failure.empty()) {
+        instance.begin();
         if (spec.set_up != nullptr) {
             spec.set_up(state.threads(), spec.arg);
         }
@@ -207,9 +238,11 @@ bool
 bench_next(bench *b, uint64_t batch)
 {
     const bool failed = b->state->error_occurred();
-    if (!b->finished && (failed || b->rounds >= b->state->max_iterations)) {
-        b->instance->busy[static_cast<size_t>(b->state->thread_index())] =
-            std::chrono::duration<double>(Clock::now() - b->begin).count();
+    const bool all = failed || b->rounds >= b->state->max_iterations;
+    if (!b->finished) {
+        b->instance->progress(b->state->thread_index(), static_cast<uint64_t>(b->rounds), all);
+    }
+    if (!b->finished && all) {
         b->finished = true;
         // Time ends for all when the last one is done, or a lock that lets threads run one after
         // the other would seem to be faster than it is.
@@ -218,17 +251,14 @@ bench_next(bench *b, uint64_t batch)
     if (!b->state->KeepRunningBatch(static_cast<benchmark::IterationCount>(batch))) {
         return false;
     }
-    if (b->rounds == 0) {
-        b->begin = Clock::now();
-    }
     b->rounds += static_cast<benchmark::IterationCount>(batch);
     return true;
 }
 
-double
-bench_busy_seconds(const bench *b, int thread)
+uint64_t
+bench_rounds(const bench *b, int thread)
 {
-    return b->instance->busy[static_cast<size_t>(thread)];
+    return b->instance->rounds(thread);
 }
 
 int

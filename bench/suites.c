@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/suites.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,12 @@ bench_thread_range(void)
     }
     range[used] = 0;
     return range;
+}
+
+int
+bench_processors(void)
+{
+    return elision_verdict()->emulated ? INT_MAX : hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
 }
 
 void
@@ -78,6 +85,7 @@ bench_suites_register(const struct place_plan *chosen, hwloc_topology_t loaded)
     plan = chosen;
     topology = loaded;
     bench_suite_cost();
+    bench_suite_fallback();
     bench_suite_locks();
     bench_suite_refcount();
     bench_suite_capacity();

@@ -18,7 +18,8 @@ void bench_suites_register(const struct place_plan *plan, hwloc_topology_t topol
 
 /* The suites, each in a file of its own. */
 void bench_suite_cost(void);
-void bench_suite_locks(void); /* fallback, lock and policy */
+void bench_suite_fallback(void);
+void bench_suite_locks(void); /* lock and policy */
 void bench_suite_refcount(void);
 void bench_suite_capacity(void);
 
@@ -28,6 +29,9 @@ bool bench_place(struct bench *b);
 
 /* ret:   1, 2, 4 ... as far as the plan has places for threads that spin; ends with 0 */
 const int *bench_thread_range(void);
+
+/* ret:   how many hardware threads the topology has; under the emulator as many as are wanted */
+int bench_processors(void);
 
 /* Put into the report's context that something is left out, and why. */
 void bench_skip(const char *what, const char *why);

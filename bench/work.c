@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/locks.h"
@@ -395,19 +396,58 @@ phase_section(struct work_thread *t)
     }
 }
 
+#define WORK(NAME, RESET, SECTION, CHECK)                                \
+    {                                                                    \
+        .name = NAME, .reset = RESET, .section = SECTION, .check = CHECK \
+    }
+
 const struct work bench_works[] = {
-    {"empty", reset_none, empty_section, check_none},
-    {"disjoint", reset_none, disjoint_section, disjoint_check},
-    {"counter", counter_reset, counter_section, counter_check},
-    {"bank", bank_reset, bank_section, bank_check},
-    {"map-read", map_reset_counted, map_read_section, map_check},
-    {"map-write", map_reset_counted, map_write_section, map_check},
-    {"list", list_reset, list_section, list_check},
-    {"scan", lines_reset, scan_section, scan_check},
-    {"capacity", lines_reset, capacity_section, capacity_check},
-    {"syscall", reset_none, syscall_section, disjoint_check},
-    {"phase", counter_reset, phase_section, disjoint_check},
-    {NULL, NULL, NULL, NULL},
+    WORK("empty", reset_none, empty_section, check_none),
+    WORK("disjoint", reset_none, disjoint_section, disjoint_check),
+    WORK("counter", counter_reset, counter_section, counter_check),
+    WORK("bank", bank_reset, bank_section, bank_check),
+    WORK("map-read", map_reset_counted, map_read_section, map_check),
+    WORK("map-write", map_reset_counted, map_write_section, map_check),
+    WORK("list", list_reset, list_section, list_check),
+    WORK("scan", lines_reset, scan_section, scan_check),
+    WORK("capacity", lines_reset, capacity_section, capacity_check),
+    WORK("syscall", reset_none, syscall_section, disjoint_check),
+    WORK("phase", counter_reset, phase_section, disjoint_check),
+    {.name = NULL},
+};
+
+/* --- For real locks only: a section that sleeps; work between sections -------------------------*/
+
+static void
+hold_section(struct work_thread *t)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 200 * 1000}, NULL);
+    t->own[7]++;
+}
+
+const struct work bench_work_hold = {
+    .name = "hold",
+    .reset = reset_none,
+    .section = hold_section,
+    .check = disjoint_check,
+    .batch = 1,
+};
+
+/* About 200 ns, of this thread's own. */
+static void
+think_outside(struct work_thread *t)
+{
+    for (int i = 0; i < 64; i++) {
+        roll(t);
+    }
+}
+
+const struct work bench_work_think = {
+    .name = "think",
+    .reset = counter_reset,
+    .section = counter_section,
+    .check = counter_check,
+    .outside = think_outside,
 };
 
 void

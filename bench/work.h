@@ -27,10 +27,17 @@ struct work {
     void (*reset)(void);                    /* by one thread, before a run; touches all memory */
     void (*section)(struct work_thread *t); /* with the lock held */
     bool (*check)(const struct work_thread *threads, int count, uint64_t sections);
+    void (*outside)(struct work_thread *t); /* between sections, without the lock; or NULL */
+    uint64_t batch; /* sections between two looks whether it is enough; 0: as many as usual */
 };
 
-/* All workloads; ends with a NULL name. */
+/* All workloads for locks that may speculate; ends with a NULL name. */
 extern const struct work bench_works[];
+
+/* For real locks: sleeps with the lock held, so that what waiting costs is seen; and counts under
+ * the lock after longer work without it. */
+extern const struct work bench_work_hold;
+extern const struct work bench_work_think;
 
 /* ret:   the workload of that name, or NULL */
 const struct work *bench_work(const char *name);

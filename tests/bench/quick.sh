@@ -28,6 +28,9 @@ tap_is "a step of two threads is reported as long as one of them takes" \
     "$(jq '.benchmarks[] | select(.name | test("abort-conflict"))
         | .real_time * 200 | round / 100' "$dir"/out/emulated.json 2>/dev/null)"
 
+tap_is "locks are compared in rounds" \
+    "$(grep -cE '^\| (empty|bank|think|hold), [124] \| [0-2] of 2 \| ' "$dir/out/report.md")" 12
+
 for key in cpu kernel microcode page_size plan policy smt taa topology tsx backend; do
     tap_is "context: $key" "$(jq -s "map(.context.$key != null) | all" "$dir"/out/*.json)" true
 done
@@ -49,6 +52,7 @@ go() { bench/run.sh "$1" $bench out/bin/rtmgrind out/python/bin/python3 "$dir/re
 SUITES="cost wonder" refused "a suite that is not there" "no suite is called 'wonder'" go quick
 SEEDS=one refused "a seed that is no number" "SEEDS wants numbers" go quick
 JOBS=0 refused "no job at a time" "JOBS wants a positive number" go quick
+ROUNDS=0 refused "no round" "ROUNDS wants a number" go quick
 refused "an unknown form" "wants quick or full" go slow
 refused "too few arguments" "usage" bench/run.sh quick
 
