@@ -213,6 +213,22 @@ _PyElision_Checkpoint(PyThreadState *tstate)
     }
 }
 
+void
+_PyElision_WithoutGIL(PyThreadState *tstate, void (*work)(PyThreadState *))
+{
+    struct _PyElision_GIL *e = tstate->interp->ceval.gil->elision;
+    if (e == NULL || tstate != _PyThreadState_GET() || !tstate->_status.holds_gil || alone()) {
+        work(tstate);
+        return;
+    }
+    section_ends(e, tstate);
+    work(tstate);
+    // As after a checkpoint: it must not wait while it is attached.
+    _PyThreadState_Suspend(tstate);
+    _PyThreadState_Attach(tstate);
+    _PyElision_StopCounting(tstate);
+}
+
 int
 _PyElision_MayCacheLookup(PyObject *name, uint32_t version)
 {

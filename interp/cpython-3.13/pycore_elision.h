@@ -117,6 +117,11 @@ extern void _PyElision_DropGIL(struct _gil_runtime_state *gil, PyThreadState *ts
 // attach, but runs no Python code. Called with _PY_EVAL_ELISION_BIT set.
 extern void _PyElision_Checkpoint(PyThreadState *tstate);
 
+// Do work that needs its thread attached but no GIL, and would hold up all others, at the end of a
+// thread state, after StopCounting. The GIL is let go meanwhile, if it is elided and tstate the
+// current one; work must not wait for another thread.
+extern void _PyElision_WithoutGIL(PyThreadState *tstate, void (*work)(PyThreadState *));
+
 // Creation and end of a GIL that is an interpreter's own, and the switch interval's change.
 extern void _PyElision_InitGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp);
 extern void _PyElision_FiniGIL(struct _gil_runtime_state *gil, PyInterpreterState *interp);

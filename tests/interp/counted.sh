@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Instructions of one thread's work (evidence: counted, by rtmgrind): our build with elision off,
-# and on, beside the same source without our patches. Each figure is the difference of two runs of
-# different lengths, so that start-up is not in it.
+# Instructions of one thread's work, and of a pair of changes to an object's count (evidence:
+# counted, by rtmgrind): our build with elision off, and on, beside the same source without our
+# patches. Each figure is the difference of two runs of different lengths, so that start-up is not
+# in it.
 set -u -o pipefail
 . tests/tap.sh
 
@@ -18,17 +19,18 @@ trap 'rm -rf "$work"' EXIT
 unset PYTHON_ELISION ELISION_BACKEND
 export PYTHON_GIL=1 PYTHONHASHSEED=0 PYTHONPATH=tests/interp PYTHONDONTWRITEBYTECODE=1
 
-# count PYTHON WORKLOAD ROUNDS: a cycle an instruction, nothing else costs.
+# count PYTHON PROGRAM: a cycle an instruction, nothing else costs.
 count() {
-    out/bin/rtmgrind --quiet --cost-syscall=0 --cost-line=0 --json="$work/json" "$1" -c \
-        "import workloads; workloads.$2(60); workloads.$2($3)" >/dev/null &&
+    out/bin/rtmgrind --quiet --cost-syscall=0 --cost-line=0 --json="$work/json" "$1" -c "$2" \
+        >/dev/null &&
         sed -n 's/.*"makespan_cycles": *\([0-9]*\).*/\1/p' "$work/json" | head -n 1
 }
 
-# difference PYTHON WORKLOAD
+# difference PYTHON PROGRAM FEW MANY: the program has COUNT where a number goes.
 difference() {
     local few many
-    few=$(count "$1" "$2" 40) && many=$(count "$1" "$2" 240) && echo $((many - few))
+    few=$(count "$1" "${2//COUNT/$3}") && many=$(count "$1" "${2//COUNT/$4}") &&
+        echo $((many - few))
 }
 
 # more COUNT STOCK: in per cent
@@ -48,9 +50,10 @@ at_most() {
 # Single programs differ by what the compiler makes of the same function in two builds, up or down.
 plain_all=0 off_all=0 on_all=0
 for workload in arithmetic objects strings dicts json_dumps; do
-    plain=$(difference "$stock" "$workload")
-    off=$(PYTHON_ELISION=0 difference "$ours" "$workload")
-    on=$(PYTHON_ELISION=1 difference "$ours" "$workload")
+    program="import workloads; workloads.$workload(60); workloads.$workload(COUNT)"
+    plain=$(difference "$stock" "$program" 40 240)
+    off=$(PYTHON_ELISION=0 difference "$ours" "$program" 40 240)
+    on=$(PYTHON_ELISION=1 difference "$ours" "$program" 40 240)
     if [ -z "$plain" ] || [ -z "$off" ] || [ -z "$on" ]; then
         tap_fail "$workload runs" "a run failed"
         continue
@@ -60,4 +63,47 @@ for workload in arithmetic objects strings dicts json_dumps; do
 done
 at_most "five programs, elision off" "$off_all" "$plain_all" 3
 at_most "five programs, on, one thread" "$on_all" "$plain_all" 10
+
+# pair PYTHON FOLDER SETUP: instructions of a pair, in tenths, loop included
+pair() {
+    local program="import pairs, threading; $3"$'\n'"pairs.run(thing, COUNT)" all
+    all=$(PYTHONPATH=$2 difference "$1" "$program" 1000 2000) && echo $(((all + 50) / 100))
+}
+
+# compile PYTHON FOLDER [FLAG...]
+compile() {
+    local python=$1 folder=$work/$2 include
+    shift 2
+    mkdir -p "$folder" && include=$("$python" -c \
+        'import sysconfig; print(sysconfig.get_path("include"))') &&
+        ${CC:-gcc} -std=c11 -O2 -fPIC -shared -Wl,-z,now -I"$include" -I"$include/internal" "$@" \
+            -o "$folder/pairs.so" tests/interp/pairs.c
+}
+
+for kind in extension core; do
+    flags=()
+    [ "$kind" = extension ] || flags=(-DPy_BUILD_CORE)
+    compile "$stock" "stock-$kind" "${flags[@]}"
+    compile "$ours" "ours-$kind" "${flags[@]}"
+    plain=$(pair "$stock" "$work/stock-$kind" "thing = []")
+    off=$(PYTHON_ELISION=0 pair "$ours" "$work/ours-$kind" "thing = []")
+    name="the owner's pair ($kind), elision off"
+    if [ -n "$plain" ] && [ -n "$off" ] && [ "$off" -le $((plain + 10)) ]; then
+        tap_pass "$name: at most one instruction more ($off tenths, $plain; the loop included)"
+    else
+        tap_fail "$name: at most one instruction more" "${off:-none} tenths, ${plain:-none}"
+    fi
+done
+
+# Another thread's object, while that thread lives: pairs meet in the table, in a transaction. Of all
+# these, the increment's and the decrement's part that an object of nobody's, immortal, has not.
+foreign='box = []; made = threading.Event(); end = threading.Event()
+def make(): box.append([]); made.set(); end.wait()
+threading.Thread(target=make, daemon=True).start(); made.wait()
+thing = box[0]; more = [thing] * 4'
+immortal=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "${foreign/thing = *;/thing = None;}")
+coalesced=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "$foreign")
+tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 36 instructions more than ${immortal:-none}" \
+    test "$((${coalesced:-0} - ${immortal:-0}))" -ge 100 -a \
+    "$((${coalesced:-0} - ${immortal:-0}))" -le 360
 tap_done
