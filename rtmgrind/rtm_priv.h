@@ -235,7 +235,8 @@ struct rtm_thread {
     Bool woken, timed_out;
     ULong clock_at_wait;
     ULong wait_end; /* when the wait times out; RTM_NEVER: never */
-    Addr sleep_rem; /* where nanosleep wants the rest, or 0 */
+    Addr sleep_rem; /* where the call wants the rest, or 0 */
+    Int sleep_unit; /* nanoseconds that the rest's second word counts in */
 
     /* real system call */
     Int sysno;

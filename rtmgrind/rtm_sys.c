@@ -248,6 +248,10 @@ answer(VexGuestAMD64State *gs)
     case __NR_clock_nanosleep:
         return rtm_sys_sleep(gs, (Int)gs->guest_RDI, gs->guest_RSI & 1,
                              (const struct vki_timespec *)gs->guest_RDX, gs->guest_R10);
+    case __NR_poll:
+    case __NR_ppoll:
+    case __NR_select:
+    case __NR_pselect6: return rtm_sys_poll(gs);
     default: return RTM_SYS_PASS;
     }
 }

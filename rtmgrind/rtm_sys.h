@@ -22,5 +22,6 @@ HWord rtm_sys_done(VexGuestAMD64State *gs, Long result);
 HWord rtm_sys_futex(VexGuestAMD64State *gs);
 HWord rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki_timespec *ts,
                     Addr rem);
+HWord rtm_sys_poll(VexGuestAMD64State *gs);
 
 #endif

@@ -77,7 +77,59 @@ rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki
         return RTM_SYS_PASS; /* the kernel says EINVAL */
     }
     t->sleep_rem = absolute ? 0 : rem;
+    t->sleep_unit = 1;
     return block(RTM_W_SLEEP, end_of(ts, absolute, clock));
+}
+
+/* Sleeps as long as it says at `limit`, where the kernel leaves what is left of it. unit: the
+ * nanoseconds that its second word counts in. */
+static HWord
+sleep_at_most(VexGuestAMD64State *gs, Addr limit, Int unit)
+{
+    const struct vki_timespec *left = (const struct vki_timespec *)limit;
+    struct vki_timespec ts;
+    HWord r;
+
+    if (!limit || !VG_(am_is_valid_for_client)(limit, sizeof ts, VKI_PROT_WRITE)) {
+        return RTM_SYS_PASS;
+    }
+    ts.tv_sec = left->tv_sec;
+    ts.tv_nsec = left->tv_nsec * unit;
+    if (ts.tv_sec < 0) {
+        return RTM_SYS_PASS;
+    }
+    r = rtm_sys_sleep(gs, VKI_CLOCK_MONOTONIC, False, &ts, limit);
+    if (r == RTM_SYS_AGAIN) {
+        rtm_cur->sleep_unit = unit;
+    }
+    else if (r == RTM_SYS_DONE) {
+        VG_(memset)((void *)limit, 0, sizeof ts);
+    }
+    return r;
+}
+
+/* The calls that wait for descriptors are sleeps where they are given none. */
+HWord
+rtm_sys_poll(VexGuestAMD64State *gs)
+{
+    const HWord *mask = (const HWord *)gs->guest_R9; /* of pselect6: an address, a size */
+    const Int ms = (Int)gs->guest_RDX;
+    const struct vki_timespec ts = {ms / 1000, ms % 1000 * 1000000L};
+
+    switch (gs->guest_RAX) {
+    case __NR_poll:
+        return gs->guest_RSI || ms < 0 ? (HWord)RTM_SYS_PASS
+                                       : rtm_sys_sleep(gs, VKI_CLOCK_MONOTONIC, False, &ts, 0);
+    case __NR_ppoll:
+        return gs->guest_RSI || gs->guest_R10 ? (HWord)RTM_SYS_PASS
+                                              : sleep_at_most(gs, gs->guest_RDX, 1);
+    case __NR_select:
+        return (Int)gs->guest_RDI ? (HWord)RTM_SYS_PASS : sleep_at_most(gs, gs->guest_R8, 1000);
+    case __NR_pselect6:
+        return (Int)gs->guest_RDI || (mask && mask[0]) ? (HWord)RTM_SYS_PASS
+                                                       : sleep_at_most(gs, gs->guest_R8, 1);
+    default: return RTM_SYS_PASS;
+    }
 }
 
 /* May another process wait or wake here? */
@@ -214,7 +266,7 @@ rtm_sys_interrupted(struct rtm_thread *t, Int sig)
     if (sleep && t->sleep_rem) {
         const ULong now = rtm_clock();
         const ULong ns = rtm_cycles_to_ns(t->wait_end > now ? t->wait_end - now : 0);
-        const struct vki_timespec rem = {ns / 1000000000ULL, ns % 1000000000ULL};
+        const struct vki_timespec rem = {ns / 1000000000ULL, ns % 1000000000ULL / t->sleep_unit};
         VG_(memcpy)((void *)t->sleep_rem, &rem, sizeof rem);
     }
     t->wait = RTM_W_NONE;
