@@ -29,22 +29,36 @@ tear_down_elision(int count, void *arg)
     elision_set_concurrency(0);
 }
 
+/* What is to be elided must have been. */
+static void
+judge(struct bench *b, const void *elided, const struct elision_stats *before)
+{
+    struct elision_stats now;
+    elision_stats(&now);
+    if (elided != NULL && now.commits == before->commits) {
+        bench_fail(b, "no section was run by a transaction although transactions work here");
+    }
+}
+
 static void
 run_pair(struct bench *b, void *arg)
 {
-    (void)arg;
+    struct elision_stats before;
+    elision_stats(&before);
     while (bench_next(b, BATCH)) {
         for (int i = 0; i < BATCH; i++) {
             elision_enter(&cost_lock, &cost_site);
             elision_leave(&cost_lock);
         }
     }
+    judge(b, arg, &before);
 }
 
 static void
 run_checkpoint(struct bench *b, void *arg)
 {
-    (void)arg;
+    struct elision_stats before;
+    elision_stats(&before);
     while (bench_next(b, BATCH)) {
         elision_enter(&cost_lock, &cost_site);
         for (int i = 0; i < BATCH; i++) {
@@ -52,6 +66,7 @@ run_checkpoint(struct bench *b, void *arg)
         }
         elision_leave(&cost_lock);
     }
+    judge(b, arg, &before);
 }
 
 static ELISION_TX void

@@ -150,10 +150,25 @@ run_nothing(struct work_thread *t)
     (void)t;
 }
 
+/* Begins transactions, and commits none. */
+static void
+run_irrevocably(struct work_thread *t)
+{
+    static elision_lock_t lock = ELISION_LOCK_INIT;
+    static elision_site_t site = ELISION_SITE_INIT("irrevocable");
+    elision_enter(&lock, &site);
+    elision_irrevocable(&lock);
+    bench_section(t);
+    elision_leave(&lock);
+}
+
 static const struct bench_lock no_lock = {.name = "no-lock", .run = run_unlocked};
 static const struct bench_lock idle = {.name = "idle", .run = run_nothing};
 static const struct bench_lock boaster = {
     .name = "boaster", .run = run_unlocked, .speculates = true};
+
+static const struct bench_lock irrevocable = {
+    .name = "irrevocable", .run = run_irrevocably, .elides = true, .speculates = true};
 
 int
 main(int argc, char **argv)
@@ -189,6 +204,7 @@ main(int argc, char **argv)
     bench_pairing("judge", bench_work("map-write"), &no_lock, "no-lock", four);
     bench_pairing("judge", bench_work("empty"), &idle, "idle", four);
     bench_pairing("judge", bench_work("disjoint"), &boaster, "boaster", four);
+    bench_pairing("judge", bench_work("disjoint"), &irrevocable, "irrevocable", four);
     int status = bench_run();
     hwloc_topology_destroy(topology);
     return status;

@@ -75,7 +75,9 @@ options=()
 fails "a lock that lets all in" "the result is wrong: an update was lost or a half-done section \
 was seen" '^judge/map-write/no-lock' out/bin/rtmgrind --quiet --
 fails "a lock that never runs its section" "no section was run" '^judge/empty/idle'
-fails "a lock that never speculates" \
-    "no section was run by a transaction although transactions work here" \
-    '^judge/disjoint/boaster' out/bin/rtmgrind --quiet --
+for lock in boaster irrevocable; do
+    fails "a lock that never commits ($lock)" \
+        "no section was run by a transaction although transactions work here" \
+        "^judge/disjoint/$lock" out/bin/rtmgrind --quiet --
+done
 tap_done
