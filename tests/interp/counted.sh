@@ -89,13 +89,13 @@ for kind in extension core; do
     off=$(PYTHON_ELISION=0 pair "$ours" "$work/ours-$kind" "thing = []")
     name="the owner's pair ($kind), elision off"
     if [ -n "$plain" ] && [ -n "$off" ] && [ "$off" -le $((plain + 10)) ]; then
-        tap_pass "$name: at most one instruction more ($off tenths, $plain; the loop included)"
+        tap_pass "$name: at most one instruction more ($off tenths, $plain; with the loop)"
     else
         tap_fail "$name: at most one instruction more" "${off:-none} tenths, ${plain:-none}"
     fi
 done
 
-# Another thread's object, while that thread lives: pairs meet in the table, in a transaction. Of all
+# Another thread's object, while it lives: pairs meet in the table, in a transaction. Of all
 # these, the increment's and the decrement's part that an object of nobody's, immortal, has not.
 foreign='box = []; made = threading.Event(); end = threading.Event()
 def make(): box.append([]); made.set(); end.wait()
@@ -103,7 +103,7 @@ threading.Thread(target=make, daemon=True).start(); made.wait()
 thing = box[0]; more = [thing] * 4'
 immortal=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "${foreign/thing = *;/thing = None;}")
 coalesced=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "$foreign")
-tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 36 instructions more than ${immortal:-none}" \
-    test "$((${coalesced:-0} - ${immortal:-0}))" -ge 100 -a \
-    "$((${coalesced:-0} - ${immortal:-0}))" -le 360
+extra=$((${coalesced:-0} - ${immortal:-0}))
+tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 36 instructions more than $immortal" \
+    test "$extra" -ge 100 -a "$extra" -le 360
 tap_done
