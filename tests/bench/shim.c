@@ -84,11 +84,14 @@ lopsided(struct bench *b, void *arg)
     }
     if (bench_thread(b) == 0) {
         bench_counter(b, "seconds", end - begin, BENCH_SUM);
-        bench_counter(b, "rounds_of_0", (double)bench_rounds(b, 0), BENCH_SUM);
-        bench_counter(b, "most_rounds",
-                      (double)(bench_rounds(b, 1) > bench_rounds(b, 2) ? bench_rounds(b, 1)
-                                                                       : bench_rounds(b, 2)),
-                      BENCH_SUM);
+        uint64_t most = 0;
+        uint64_t least = UINT64_MAX;
+        for (int i = 0; i < bench_threads(b); i++) {
+            most = bench_rounds(b, i) > most ? bench_rounds(b, i) : most;
+            least = bench_rounds(b, i) < least ? bench_rounds(b, i) : least;
+        }
+        bench_counter(b, "most_rounds", (double)most, BENCH_SUM);
+        bench_counter(b, "least_rounds", (double)least, BENCH_SUM);
     }
 }
 
