@@ -296,6 +296,12 @@ ELISION_API void elision_stats(struct elision_stats *stats);
  * tx:    outside only */
 ELISION_API void elision_site_stats(const elision_site_t *site, struct elision_stats *stats);
 
+/* What the calling thread alone counts, at one site or, with NULL, at all; exact but for a section
+ * it is in. Counters are never set back, so a thread goes on from those of one that has ended: look
+ * at differences. threads is 1; sites and, with a site, parks and handovers stay 0.
+ * tx:    outside only   fork: the child's first thread goes on with the forking one's */
+ELISION_API void elision_thread_stats(const elision_site_t *site, struct elision_stats *stats);
+
 /* Call visit for each site that has been used; a result other than 0 stops and is returned.
  * owner: name is valid during the call
  * tx:    outside only */

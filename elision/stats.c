@@ -108,6 +108,28 @@ elision_site_stats(const elision_site_t *site, struct elision_stats *stats)
     add_site(stats, ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED)));
 }
 
+void
+elision_thread_stats(const elision_site_t *site, struct elision_stats *stats)
+{
+    struct elision_thread *self = elision_self_;
+
+    memset(stats, 0, sizeof(*stats));
+    stats->threads = 1;
+    if (self->id == 0) {
+        return; /* it has never entered a section; the record of nobody has no states */
+    }
+    elision_account_(self);
+    if (site != NULL) {
+        add_counters(stats, elision_state_of_(self, site));
+        return;
+    }
+    for (uint32_t i = 0; i <= elision_site_count_(); i++) {
+        add_counters(stats, &self->states[i]);
+    }
+    stats->parks = get(&self->parks);
+    stats->handovers = get(&self->handovers);
+}
+
 int
 elision_sites_visit(int (*visit)(const elision_site_t *, const char *, void *), void *arg)
 {

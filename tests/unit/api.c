@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The public interface on whatever backend the machine has: paths, nesting, checkpoints, sites,
- * statistics, switches, and misuse, which must be named and survived. Runs natively and under
- * rtmgrind (tests/unit/emulated.sh).
+ * statistics, switches. Runs natively and under rtmgrind (tests/unit/emulated.sh).
  */
 #define _GNU_SOURCE
 #include "elision/elision.h"
@@ -12,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/tap.h"
@@ -313,156 +311,74 @@ work(void *unused)
     return unused;
 }
 
+/* Every counter, of the process and of the site. */
 static void
 counters_are_monotonic(void **unused)
 {
-    pthread_t thread;
-    struct elision_stats last, now;
+    enum { COUNTERS = sizeof(struct elision_stats) / sizeof(uint64_t) };
+    pthread_t threads[2];
+    struct elision_stats stats[2];
+    uint64_t last[2][COUNTERS] = {{0}}, now[2][COUNTERS];
 
     (void)unused;
     atomic_store(&stop, false);
-    pthread_create(&thread, NULL, work, NULL);
-    elision_site_stats(&site, &last);
-    for (int i = 0; i < 300; i++) {
-        elision_site_stats(&site, &now);
-        assert_true(now.commits >= last.commits && now.locked >= last.locked &&
-                    now.starts >= last.starts && now.cycles_holding >= last.cycles_holding);
-        last = now;
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&threads[i], NULL, work, NULL);
+    }
+    for (int round = 0; round < 300; round++) {
+        elision_stats(&stats[0]);
+        elision_site_stats(&site, &stats[1]);
+        memcpy(now, stats, sizeof(now));
+        for (int i = 0; i < 2; i++) {
+            for (int k = 0; k < COUNTERS; k++) {
+                if (now[i][k] < last[i][k]) {
+                    fail_msg("counter %d of %s fell", k, i == 0 ? "the process" : "the site");
+                }
+            }
+        }
+        memcpy(last, now, sizeof(last));
     }
     atomic_store(&stop, true);
-    pthread_join(thread, NULL);
-}
-
-/* --- Misuse ------------------------------------------------------------------------------------*/
-
-/* Run misuse in a child; ret: its wait status, and what it wrote on stderr in text. */
-static int
-in_child(void (*misuse)(void), char *text, size_t size)
-{
-    int ends[2];
-    int status = -1;
-    size_t length = 0;
-
-    assert_int_equal(pipe(ends), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        elision_set_concurrency(2);
-        misuse();
-        _exit(0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
     }
-    close(ends[1]);
-    for (ssize_t n; (n = read(ends[0], text + length, size - 1 - length)) > 0;) {
-        length += (size_t)n;
-    }
-    text[length] = '\0';
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
-}
-
-static void
-leave_without_enter(void)
-{
-    elision_leave(&lock);
-    (void)elision_enter(&lock, &site);
-    value++;
-    elision_leave(&lock);
-    elision_leave(&lock);
-}
-
-static void
-leave_another_lock(void)
-{
-    (void)elision_enter(&lock, &site);
-    elision_leave(&other);
-    elision_leave(&lock);
 }
 
 static void *
-leave_it(void *unused)
+enter_some(void *unused)
 {
+    struct elision_stats before[2], after[2];
+
+    (void)elision_enter(&lock, &site); /* from here on the thread has counters */
     elision_leave(&lock);
+    elision_thread_stats(&site, &before[0]);
+    elision_thread_stats(NULL, &before[1]);
+    for (int i = 0; i < 200; i++) {
+        (void)elision_enter(&lock, i % 4 == 0 ? &inner : &site);
+        elision_leave(&lock);
+    }
+    elision_thread_stats(&site, &after[0]);
+    elision_thread_stats(NULL, &after[1]);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(after[i].commits + after[i].locked - before[i].commits - before[i].locked,
+                         i == 0 ? 150 : 200);
+        assert_int_equal(after[i].threads, 1);
+    }
     return unused;
 }
 
 static void
-leave_from_another_thread(void)
+threads_have_counters_of_their_own(void **unused)
 {
+    struct elision_stats before, after;
     pthread_t thread;
 
-    (void)elision_enter(&lock, &site);
-    elision_irrevocable(&lock);
-    pthread_create(&thread, NULL, leave_it, NULL);
-    pthread_join(thread, NULL);
-    elision_leave(&lock);
-}
-
-static void
-enter_twice(void)
-{
-    (void)elision_enter(&lock, &site);
-    (void)elision_enter(&lock, &inner);
-}
-
-static void
-enter_seventeen(void)
-{
-    static elision_lock_t locks[17];
-
-    for (int i = 0; i < 17; i++) {
-        (void)elision_enter(&locks[i], &site);
-    }
-}
-
-static void
-checkpoint_outside(void)
-{
-    (void)elision_checkpoint(&lock, &site);
-}
-
-static void
-irrevocable_outside(void)
-{
-    elision_irrevocable(&lock);
-}
-
-static void
-misuse_is_named(void **unused)
-{
-    static const struct {
-        void (*misuse)(void);
-        bool ends;
-        unsigned lines;
-        const char *word;
-    } rows[] = {
-        {leave_without_enter, false, 2, "found it free"},
-        {leave_another_lock, false, 1, "expected this thread to be inside"},
-        {leave_from_another_thread, false, 1, "held by thread"},
-        {enter_twice, true, 1, "held by this thread"},
-        {enter_seventeen, true, 1, "at most 16"},
-        {checkpoint_outside, false, 1, "elision_checkpoint"},
-        {irrevocable_outside, false, 1, "elision_irrevocable"},
-    };
-
     (void)unused;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char text[4096];
-        int status = in_child(rows[i].misuse, text, sizeof(text));
-        unsigned lines = 0;
-        for (const char *at = strstr(text, "libelision:"); at != NULL;
-             at = strstr(at + 1, "libelision:")) {
-            lines++;
-        }
-        bool ended = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
-        bool survived = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        if (!(rows[i].ends ? ended : survived) || lines != rows[i].lines ||
-            strstr(text, rows[i].word) == NULL) {
-            fail_msg("row %zu: status 0x%x, said: %s", i, (unsigned)status, text);
-        }
-    }
+    elision_thread_stats(NULL, &before);
+    pthread_create(&thread, NULL, enter_some, NULL);
+    pthread_join(thread, NULL);
+    elision_thread_stats(NULL, &after);
+    assert_memory_equal(&before, &after, sizeof(before));
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, reset)
@@ -485,7 +401,7 @@ main(void)
         TEST(dynamic_sites),
         TEST(site_statistics),
         TEST(counters_are_monotonic),
-        TEST(misuse_is_named),
+        TEST(threads_have_counters_of_their_own),
         TEST(sites_beyond_the_limit_share),
     };
 

@@ -6,7 +6,7 @@
 set -u
 . tests/tap.sh
 
-for name in api lifecycle threads; do
+for name in api lifecycle misuse threads; do
     tap_ok "unit-$name under rtmgrind" \
         timeout --kill-after=5 300 out/bin/rtmgrind --quiet -- "out/tests/unit-$name"
 done

@@ -29,6 +29,9 @@ done | grep -v -e '^elision_lock_t$' || true)
 tap_is "every declared function is exported" "$missing" ""
 writable_got=$(readelf -d "$lib/libelision.so" | grep -c -e 'BIND_NOW' -e 'Flags: NOW')
 tap_ok "the library binds at load" test "$writable_got" -gt 0
+tap_is "static probes are in the library's notes" \
+    "$(readelf -n "$lib/libelision.so" 2>/dev/null | grep -A 1 'Provider: elision$' |
+        awk '$1 == "Name:" { print $2 }' | sort -u | xargs)" "abort fallback giveup reprobe"
 tap_is "no call for a TLS address" "$(nm -D "$lib/libelision.so" | grep -c tls_get_addr)" 0
 
 cat >"$work/example.c" <<'END'
@@ -100,6 +103,18 @@ tap_is "run with a policy that is none" $? 2
 "$command" run --output="$work/report" --json "$work/example" >/dev/null 2>&1
 tap_is "run has the program's status" $? 0
 tap_ok "report reads what run wrote" "$command" report "$work/report"
+cp "$command" "$work/setuid"
+set_uid() { chown nobody "$work/setuid" && chmod u+s "$work/setuid"; }
+case $(id -u),$(findmnt -no OPTIONS -T "$work" 2>/dev/null) in
+    0,*nosuid*) tap_skip "a set-uid program ignores all knobs" "$work is on a nosuid file system" ;;
+    0,*)
+        tap_ok "made set-uid" set_uid
+        tap_is "a set-uid program ignores all knobs" \
+            "$(ELISION_SHOW=1 ELISION_TRIES=three ELISION_TRYS=3 "$work/setuid" --version 2>&1)" \
+            "$("$command" --version)"
+        ;;
+    *) tap_skip "a set-uid program ignores all knobs" "only root can make one of another user" ;;
+esac
 if command -v man >/dev/null; then
     pages="elision/man/elision.1 elision/man/elision.3"
     # shellcheck disable=SC2086 # two words

@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
- * Knobs: defaults, good values, malformed values, unknown names; and that each complaint is one
- * line.
+ * Knobs: defaults, good values, malformed values, unknown names, programs that run with more rights
+ * than their user; and that each complaint is one line.
  */
 #define _GNU_SOURCE
 #include "elision/knobs.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "tests/unit/tap.h"
+
+/* The C library's, but for what the kernel says of a set-uid program. */
+static bool secure;
+unsigned long
+getauxval(unsigned long type)
+{
+    (void)type;
+    return type == AT_SECURE && secure;
+}
 
 static char said[4096]; /* what the last call wrote on stderr */
 
@@ -120,6 +131,23 @@ unknown_names(void **unused)
 }
 
 static void
+secure_programs_ignore_all(void **unused)
+{
+    struct elision_knobs knobs;
+
+    (void)unused;
+    secure = true;
+    unsigned complaints = read_with(&knobs, "ELISION=off", "ELISION_TRIES=three");
+    secure = false;
+    assert_int_equal(complaints, 0);
+    assert_string_equal(said, "");
+    assert_string_equal(knobs.mode, "auto");
+    assert_int_equal(knobs.tries, -1);
+    assert_int_equal(read_with(&knobs, "ELISION=off", NULL), 0);
+    assert_string_equal(knobs.mode, "off");
+}
+
+static void
 documented(void **unused)
 {
     char made[16384];
@@ -147,8 +175,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),         cmocka_unit_test(good_values),
-        cmocka_unit_test(malformed_values), cmocka_unit_test(unknown_names),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(good_values),
+        cmocka_unit_test(malformed_values),
+        cmocka_unit_test(unknown_names),
+        cmocka_unit_test(secure_programs_ignore_all),
         cmocka_unit_test(documented),
     };
 
