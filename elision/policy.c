@@ -216,6 +216,9 @@ elision_policy_commit_(const struct elision_policy_params *params,
     if (algorithm->commit != NULL) {
         algorithm->commit(params, state, attempt, cycles);
     }
+    else {
+        elision_policy_commits_(params, state, 1);
+    }
     state->grant = attempt->total > 0 || state->grant == 0 ? GRANT_MIN : state->grant * 2;
     if (state->grant > algorithm->credit) {
         state->grant = algorithm->credit;
@@ -266,15 +269,6 @@ hotspot_commits(const struct elision_policy_params *params, struct elision_polic
     state->window_commits += count;
 }
 
-static void
-hotspot_commit(const struct elision_policy_params *params, struct elision_policy_state *state,
-               const struct elision_policy_attempt *attempt, uint64_t cycles)
-{
-    (void)attempt;
-    (void)cycles;
-    hotspot_commits(params, state, 1);
-}
-
 static uint32_t
 hotspot_failed(const struct elision_policy_params *params, struct elision_policy_state *state,
                const struct elision_policy_attempt *attempt)
@@ -289,7 +283,6 @@ hotspot_failed(const struct elision_policy_params *params, struct elision_policy
 
 const struct policy_algorithm elision_policy_hotspot_ = {
     .abort = hotspot_abort,
-    .commit = hotspot_commit,
     .commits = hotspot_commits,
     .failed = hotspot_failed,
     .credit = 1024,
@@ -334,18 +327,8 @@ odaira_commits(const struct elision_policy_params *params, struct elision_policy
     odaira_count(state, count, 0);
 }
 
-static void
-odaira_commit(const struct elision_policy_params *params, struct elision_policy_state *state,
-              const struct elision_policy_attempt *attempt, uint64_t cycles)
-{
-    (void)attempt;
-    (void)cycles;
-    odaira_commits(params, state, 1);
-}
-
 const struct policy_algorithm elision_policy_odaira_ = {
     .abort = odaira_abort,
-    .commit = odaira_commit,
     .commits = odaira_commits,
     .credit = 16,
 };

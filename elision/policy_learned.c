@@ -263,19 +263,9 @@ gocc_commits(const struct elision_policy_params *params, struct elision_policy_s
     gocc_learn(state, count < 2 * GOCC_WEIGHT_MAX ? (int)count : 2 * GOCC_WEIGHT_MAX);
 }
 
-static void
-gocc_commit(const struct elision_policy_params *params, struct elision_policy_state *state,
-            const struct elision_policy_attempt *attempt, uint64_t cycles)
-{
-    (void)attempt;
-    (void)cycles;
-    gocc_commits(params, state, 1);
-}
-
 const struct policy_algorithm elision_policy_gocc_ = {
     .refuse = gocc_refuse,
     .failed = gocc_failed,
-    .commit = gocc_commit,
     .commits = gocc_commits,
     .credit = 16,
 };

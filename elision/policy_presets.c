@@ -16,24 +16,28 @@
         n, n, n, n, n, n, n, n \
     }
 
-/* The tries of JDK's RTM locking; GOCC has the same. */
-#define JDK_TRIES                                                             \
-    .budget = 5, .busy_budget = ELISION_BUDGET_UNLIMITED, .limit = ALL(1000), \
-    .needs_retry = {false, true, true, false, true, true, true, true}, .waits = true, .length = 32
+/* What every row begins with; length is in checkpoints. */
+#define ROW(name_, tries, busy_tries, length_) \
+    .name = name_, .budget = tries, .busy_budget = busy_tries, .length = length_
+
+/* Lock-busy ones count as failed attempts. */
+#define COUNTS ELISION_BUDGET_UNLIMITED
+
+/* JDK's RTM locking; GOCC tries as often. */
+#define JDK_ROW(name_)                                            \
+    ROW(name_, 5, COUNTS, 32), .limit = ALL(1000), .waits = true, \
+                               .needs_retry = {false, true, true, false, true, true, true, true}
 
 static const struct elision_policy_params presets[] = {
     {
-        .name = "adaptive",
+        ROW("adaptive", 16, 16, 32),
         .algorithm = ELISION_POLICY_ADAPTIVE,
-        .budget = 16,
-        .busy_budget = 16,
         .limit = {0, 0, 2, 16, 2, 0, 0, 2},
         .waits = true,
         .backoff = ELISION_BACKOFF_EXPONENTIAL,
         .backoff_after = 3,
         .backoff_base = 1,
         .backoff_cap = 16,
-        .length = 32,
         .length_max = 1024,
         .waste = 32,
         .longer = 2,
@@ -44,97 +48,69 @@ static const struct elision_policy_params presets[] = {
     {
         /* glibc up to 2.42, elision-conf.c: skip 3 sections after anything but exhausted retries;
          * a busy lock is not waited for. */
-        .name = "glibc",
-        .budget = 3,
-        .busy_budget = 0,
+        ROW("glibc", 3, 0, 32),
         .limit = ALL(1000),
         .needs_retry = ALL(true),
-        .waits = false,
         .skip = {3, 3, 3, 0, 3, 3, 3, 3},
-        .length = 32,
     },
     {
         /* oneTBB rtm_mutex: ten tries on explicit, retry or conflict. */
-        .name = "tbb",
-        .budget = 10,
-        .busy_budget = ELISION_BUDGET_UNLIMITED,
+        ROW("tbb", 10, COUNTS, 32),
         .limit = {1000, 0, 1000, 1000, 0, 0, 0, 1000},
         .needs_retry = {false, false, false, false, true, true, true, true},
         .waits = true,
-        .length = 32,
     },
     {
         /* GCC libitm: two tries, whatever the reason, if the RETRY bit is set. */
-        .name = "libitm",
-        .budget = 2,
-        .busy_budget = 0,
+        ROW("libitm", 2, 0, 32),
         .limit = ALL(1000),
         .needs_retry = ALL(true),
         .waits = true,
-        .length = 32,
     },
     {
         /* Concurrency Kit ck_elide.h defaults; its unreached capacity skip is reached here. */
-        .name = "ck",
-        .budget = 1000,
-        .busy_budget = 256,
+        ROW("ck", 1000, 256, 32),
         .limit = {256, 0, 3, 5, 3, 3, 3, 3},
-        .waits = false,
         .skip = {5, 3, 3, 2, 65535, 3, 3, 3},
-        .length = 32,
     },
     {
         /* DPDK rte_spinlock_lock_tm; the cap is what its shift reaches on the 20th try. */
-        .name = "dpdk",
-        .budget = 20,
-        .busy_budget = ELISION_BUDGET_UNLIMITED,
+        ROW("dpdk", 20, COUNTS, 32),
         .limit = ALL(1000),
         .needs_retry = {false, true, true, true, true, true, true, true},
         .waits = true,
         .backoff = ELISION_BACKOFF_DPDK,
         .backoff_cap = 7u << 20,
-        .length = 32,
     },
     {
         /* The IBM STAMP library: counts by transient, lock and persistent. */
-        .name = "ibm",
-        .budget = 1000,
-        .busy_budget = 16,
+        ROW("ibm", 1000, 16, 32),
         .limit = {16, 0, 1, 16, 1, 1, 1, 1},
         .waits = true,
-        .length = 32,
     },
     {
         /* JDK up to 23, -XX:+UseRTMLocking. */
-        .name = "hotspot",
+        JDK_ROW("hotspot"),
         .algorithm = ELISION_POLICY_HOTSPOT,
-        JDK_TRIES,
     },
     {
         /* Diegues and Romano, ICAC'14. */
-        .name = "tuner",
+        ROW("tuner", 5, 256, 32),
         .algorithm = ELISION_POLICY_TUNER,
-        .budget = 5,
-        .busy_budget = 256,
         .limit = ALL(1000),
         .waits = true,
-        .length = 32,
     },
     {
         /* Optimizing Go critical sections, USENIX ATC'21. */
-        .name = "gocc",
+        JDK_ROW("gocc"),
         .algorithm = ELISION_POLICY_GOCC,
-        JDK_TRIES,
     },
     {
         /* Odaira, Castanos, Tomari, PPoPP'14. */
-        .name = "odaira",
+        ROW("odaira", 16, 16, 255),
         .algorithm = ELISION_POLICY_ODAIRA,
-        .budget = 16,
-        .busy_budget = 16,
         .limit = {16, 0, 3, 16, 0, 0, 0, 3},
         .waits = true,
-        .length = 255,
     },
 };
 
@@ -185,7 +161,6 @@ elision_policy_find_(const char *name, struct elision_policy_params *made)
         .busy_budget = 256,
         .limit = ALL(STATIC_MAX),
         .waits = true,
-        .length = 32,
     };
     return made;
 }

@@ -30,6 +30,7 @@ struct policy_algorithm {
     /* true: take the lock without trying; only asked when nothing is being skipped */
     bool (*refuse)(const struct elision_policy_params *, struct elision_policy_state *);
     enum policy_answer (*abort)(const struct policy_event *);
+    /* NULL: as one of commits */
     void (*commit)(const struct elision_policy_params *, struct elision_policy_state *,
                    const struct elision_policy_attempt *, uint64_t cycles);
     void (*commits)(const struct elision_policy_params *, struct elision_policy_state *,
