@@ -57,8 +57,9 @@ def curves($title):
         ([$rows[].what] | unique) as $whats
         | svg(1100; 340)
           + ([range($whats | length) as $w | ("warm", "cold") as $state
-              | block("d\($w)_\($state)"; [$rows[] | select(.what == $whats[$w] and .how == $state)
-                  | "\(.lines) \(100 * .commit_rate)"])] | join(""))
+              | block("d\($w)_\($state)";
+                  [[$rows[] | select(.what == $whats[$w] and .how == $state)] | group_by(.lines)[]
+                  | "\(.[0].lines) \(100 * (map(.commit_rate) | median))"])] | join(""))
           + "set multiplot layout 1,\($whats | length) title \"\($title)\"\n"
           + "set yrange [-5:105]\nset ylabel \"transactions that committed, %\"\n"
           + "set xlabel \"lines of 64 bytes\"\nset key left bottom\n"
@@ -111,8 +112,9 @@ def bars($title):
       | small("Elided lock: transactions that aborted, % (\($evidence))"; "%"; 0)
   elif $plot == "policy" then
       map(select(.suite == "policy")) | (map(.threads) | max) as $n | map(select(.threads == $n))
-      | . as $all | [.[] | . as $r | ([$all[] | select(.what == $r.what) | .sections] | max) as $b
-          | {what, how, value: (.sections / $b)}]
+      | [group_by([.what, .how])[]
+          | {what: .[0].what, how: .[0].how, value: (map(.sections) | median)}]
+      | . as $all | map(.what as $w | .value /= ([$all[] | select(.what == $w) | .value] | max))
       | heat("Share of the best policy\u0027s speed, \($n) threads (\($evidence))")
   elif $plot == "refcount" then
       map(select(.suite == "refcount")) | [group_by([.what, .how, .threads])[]

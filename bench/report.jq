@@ -92,17 +92,17 @@ def policies:
         . as $all | threads_of[] as $n
         | ($all | map(select(.threads == $n))) as $here
         | ($here | map(.what) | unique) as $works
-        | (reduce $works[] as $w ({}; .[$w] = ($here | map(select(.what == $w) | figure) | max)))
-            as $best
+        | (reduce $works[] as $w ({}; .[$w] = ($here | map(select(.what == $w)) | group_by(.how)
+            | map(map(figure) | median) | max))) as $best
         | "", "\($n) thread\(if $n > 1 then "s" else "" end): share of the best preset's speed",
         "", head(["policy"] + $works + ["geometric mean"]),
-        ($here | group_by(.how) | map(. as $row
-            | ($works | map(. as $w | $row | map(select(.what == $w) | figure) | median
-                | . / $best[$w])) as $shares
+        ([$here | group_by(.how)[] | . as $row
+            | [$works[] as $w | [$row[] | select(.what == $w) | figure / $best[$w]]] as $shares
             | {how: $row[0].how, shares: $shares,
-               mean: ($shares | map(log) | add / length | exp)})
-            | sort_by(-.mean)[]
-            | "| \(.how) | \(.shares + [.mean] | map(places(2) | tostring) | join(" | ")) |")
+               means: ($shares | transpose | map(map(select(.) | log) | add / length | exp))}]
+            | sort_by(-(.means | median))[]
+            | "| \(.how) | \([(.shares[], .means) | "\(median | places(2))\(spread)"]
+                | join(" | ")) |")
     end;
 
 def kib: . * 64 / 1024 | places(1);
@@ -112,8 +112,10 @@ def capacities:
         "", head(["set, cache state", "largest that commits, lines", "KiB",
                   "smallest that never does, lines"]),
         (group_by(.what + "/" + .how)[] | . as $row
-            | ($row | map(select(.commit_rate >= 0.5) | .lines) | max // 0) as $fits
-            | ($row | map(select(.commit_rate == 0) | .lines) | min) as $fails
+            | [$row | group_by(.lines)[]
+                | {lines: .[0].lines, rate: (map(.commit_rate) | median)}] as $curve
+            | ($curve | map(select(.rate >= 0.5) | .lines) | max // 0) as $fits
+            | ($curve | map(select(.rate == 0) | .lines) | min) as $fails
             | "| \($row[0].what), \($row[0].how) | \($fits) | \($fits | kib)"
               + " | \($fails // "none tried") |")
     end;

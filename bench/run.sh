@@ -7,10 +7,10 @@
 # in one table.
 #
 # SUITES chooses among: cost fallback lock policy refcount capacity interp. SEEDS are the emulator's
-# seeds that the suite lock is run with; JOBS how many emulated programs run at a time; PRESETS the
-# policies of the suite policy. NATIVE_TIME and VIRTUAL_TIME are the seconds that a run takes at
-# least, REPETITIONS how often native ones are repeated; ROUNDS how often the suite fallback is run
-# through, so that locks are compared side by side.
+# seeds that all suites but interp are run with; JOBS how many emulated programs run at a time;
+# PRESETS the policies of the suite policy. NATIVE_TIME and VIRTUAL_TIME are the seconds that a run
+# takes at least, REPETITIONS how often native ones are repeated; ROUNDS how often the suite
+# fallback is run through, so that locks are compared side by side.
 # Exit status: 0; that of the first step that failed; 2 for bad usage or something that is missing.
 set -u -o pipefail
 
@@ -184,22 +184,21 @@ plan_steps() {
             '^fallback/[a-z]*/(plain|fair|pthread|gil)/' \
             "$bench" "--benchmark_min_time=$round_time" --plan=none
     done
-    if [ "$kind" = emulated ]; then
-        wanted cost && add_elided cost 2 1 '^cost/.*/speculative'
-        wanted refcount && add_elided refcount 24 1 '^refcount/'
-        wanted capacity && add_elided capacity 4 1 '^capacity/'
-    else
-        seeds=1
-    fi
+    [ "$kind" = emulated ] || seeds=1
     for seed in $seeds; do
-        wanted lock || break
-        [ "$kind" != emulated ] || add_elided "lock.$seed" 60 "$seed" "^lock/$workloads/"
-        add_elided "glibc.$seed" 16 "$seed" "^lock/$workloads/glibc-elided/" \
+        if [ "$kind" = emulated ]; then
+            wanted cost && add_elided "cost.$seed" 2 "$seed" '^cost/.*/speculative'
+            wanted refcount && add_elided "refcount.$seed" 24 "$seed" '^refcount/'
+            wanted capacity && add_elided "capacity.$seed" 4 "$seed" '^capacity/'
+            wanted lock && add_elided "lock.$seed" 60 "$seed" "^lock/$workloads/"
+        fi
+        wanted lock && add_elided "glibc.$seed" 16 "$seed" "^lock/$workloads/glibc-elided/" \
             GLIBC_TUNABLES=glibc.elision.enable=1
-    done
-    for preset in ${PRESETS:-$("$bench" --show-policies)}; do
-        wanted policy || break
-        add_elided "policy.$preset" 16 1 "^policy/$workloads/" "ELISION_POLICY=$preset"
+        for preset in ${PRESETS:-$("$bench" --show-policies)}; do
+            wanted policy || break
+            add_elided "policy.$preset.$seed" 16 "$seed" "^policy/$workloads/" \
+                "ELISION_POLICY=$preset"
+        done
     done
     if wanted interp; then
         case $kind in
