@@ -117,6 +117,13 @@ is_locked(const struct elision_arbiter *arbiter)
     return arbiter->phase == ELISION_ARBITER_LOCKED || arbiter->phase == ELISION_ARBITER_TRY_LOCK;
 }
 
+static bool
+is_trial(const struct elision_arbiter *arbiter)
+{
+    return arbiter->phase == ELISION_ARBITER_TRY_LOCK ||
+           arbiter->phase == ELISION_ARBITER_TRY_SPECULATION;
+}
+
 /* Aborts and hardly a section: no need to count more. */
 static bool
 is_hopeless(const struct elision_arbiter *arbiter, const struct elision_arbiter_sums *sums)
@@ -229,15 +236,38 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
     }
 }
 
+/* Nobody came for more than as long again as was to be counted: perhaps the program was busy with
+ * something else, and the rate says nothing, unless it is the better one all the same. The next
+ * count is longer, for sections may be, too. */
+static bool
+is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
+        const struct elision_arbiter_sums *sums)
+{
+    bool locked = is_locked(arbiter);
+    uint64_t window = arbiter->due - arbiter->began;
+
+    if (now - arbiter->began <= 2 * window || window >= PIECE_MAX ||
+        (is_trial(arbiter) && rate > arbiter->count[!locked].rate)) {
+        return false;
+    }
+    arbiter->trial += now - arbiter->began;
+    count_from(arbiter, now, sums, 2 * window);
+    return true;
+}
+
 /* A piece of the count is complete. */
 static void
 judge(struct elision_arbiter *arbiter, uint64_t now, const struct elision_arbiter_sums *sums)
 {
     uint64_t done = sums->sections - arbiter->sums.sections;
     uint64_t length = now - arbiter->began;
+    uint64_t rate = (done << 20) / (length + 1);
 
+    if (is_void(arbiter, now, rate, sums)) {
+        return;
+    }
     arbiter->count[is_locked(arbiter)] =
-        (struct elision_arbiter_count){.rate = (done << 20) / (length + 1), .sections = done};
+        (struct elision_arbiter_count){.rate = rate, .sections = done};
     switch (arbiter->phase) {
     case ELISION_ARBITER_SPECULATING:
     case ELISION_ARBITER_LOCKED: look(arbiter, now, length, sums); break;

@@ -11,9 +11,10 @@
  * Every phase first settles, so that all threads follow, then counts. A trial ends as soon as its
  * count says clearly which way is better, and what it loses is no more than one part in RESTS of
  * what follows; a choice that is confirmed lasts twice as long as before, up to a limit. Meanwhile
- * the rate is looked at: a choice is tried anew, before its time, when the lock's rate has changed,
- * or when speculating does hardly more than the lock did. So trials of the worse way cost little,
- * and a change of phase in the program is noticed soon.
+ * the rate is looked at: a choice is tried anew, before its time, when the lock's rate has
+ * changed, or when speculating does hardly more than the lock did. Time during which nobody asks
+ * is not counted. So trials of the worse way cost little, and a change of phase in the program is
+ * noticed soon.
  */
 #ifndef ELISION_ARBITER_H
 #define ELISION_ARBITER_H

@@ -131,6 +131,25 @@ a_slow_start_is_no_verdict(void **unused)
     assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
 }
 
+/* Nothing done because the program has something else to do says nothing about the lock. */
+static void
+idle_time_is_no_verdict(void **unused)
+{
+    struct run run = {.now = 1000};
+    const struct machine machine = {{100, 300}, 50};
+
+    (void)unused;
+    while (run.arbiter.phase != ELISION_ARBITER_TRY_LOCK || !run.arbiter.counting) {
+        run_on(&run, &machine, 1000);
+    }
+    run.now += 1000000;
+    run_on(&run, &machine, SHORT / 4);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+    run.now += 100000000;
+    run_on(&run, &machine, SHORT);
+    assert_true(run.lock);
+}
+
 /* Whatever it sees, it goes on: the next step is never far away, nor now. */
 static void
 steps_are_bounded(void **unused)
@@ -165,6 +184,7 @@ main(void)
         cmocka_unit_test(notices_a_change),
         cmocka_unit_test(counts_while_threads_come_are_void),
         cmocka_unit_test(a_slow_start_is_no_verdict),
+        cmocka_unit_test(idle_time_is_no_verdict),
         cmocka_unit_test(steps_are_bounded),
     };
 
