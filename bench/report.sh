@@ -2,16 +2,11 @@
 # SPDX-License-Identifier: MIT
 #
 # report.sh DIR: from the JSON files in DIR, report.md and, by gnuplot, the plots that it shows.
-# Exit status: 0, or 1 with a line that says what could not be made.
-set -u -o pipefail
+# Exit status: 0, or 2 with a line that says what could not be made.
+here=$(dirname "${BASH_SOURCE[0]}")
+. "$here/common.sh" bench
 
 dir=$1
-here=$(dirname "${BASH_SOURCE[0]}")
-
-die() {
-    printf 'bench: %s\n' "$*" >&2
-    exit 1
-}
 
 scratch=$(mktemp -d) || die "cannot make a temporary folder"
 trap 'rm -rf "$scratch"' EXIT

@@ -12,12 +12,8 @@
 # takes at least, REPETITIONS how often native ones are repeated; ROUNDS how often the suite
 # fallback is run through, so that locks are compared side by side.
 # Exit status: 0; that of the first step that failed; 2 for bad usage or something that is missing.
-set -u -o pipefail
-
-die() {
-    printf 'bench: %s\n' "$*" >&2
-    exit 2
-}
+here=$(dirname "${BASH_SOURCE[0]}")
+. "$here/common.sh" bench
 
 [ $# -eq 5 ] || die "usage: run.sh quick|full BENCH RTMGRIND PYTHON DIR"
 mode=$1
@@ -25,7 +21,6 @@ bench=$2
 rtmgrind=$3
 python=$4
 dir=$5
-here=$(dirname "${BASH_SOURCE[0]}")
 known="cost fallback lock policy refcount capacity interp"
 stock=/usr/bin/python3
 jobs=${JOBS:-$(nproc)}
@@ -46,7 +41,7 @@ case $mode in
         ;;
     full)
         suites=${SUITES:-$known}
-        seeds=${SEEDS:-1 2 3}
+        seeds=${SEEDS:-1 2}
         native_time=${NATIVE_TIME:-0.02}
         native_repetitions=${REPETITIONS:-7}
         rounds=${ROUNDS:-9}
@@ -63,12 +58,11 @@ for suite in $suites; do
         *) die "no suite is called '$suite': there are $known" ;;
     esac
 done
-[[ $jobs =~ ^[1-9][0-9]*$ ]] || die "JOBS wants a positive number, not '$jobs'"
-[[ $rounds =~ ^[1-9][0-9]?$ ]] || die "ROUNDS wants a number up to 99, not '$rounds'"
+positive JOBS "$jobs"
+positive ROUNDS "$rounds"
 for seed in $seeds; do
     [[ $seed =~ ^[0-9]+$ ]] || die "SEEDS wants numbers, not '$seed'"
 done
-command -v jq >/dev/null || die "no jq here: install it, or run make without SETUP=0"
 mkdir -p "$dir/parts" || die "cannot write to $dir: check its permissions"
 rm -f "$dir"/*.json "$dir"/*.md "$dir"/*.svg "$dir"/parts/*
 
@@ -180,7 +174,7 @@ plan_steps() {
     # More threads than places, so that no plan binds them.
     for ((round = 0; round < rounds; round++)); do
         wanted fallback || break
-        add_bench "$native" "fallback.$(printf '%02d' "$round")" 10 \
+        add_bench "$native" "fallback.$(printf '%03d' "$round")" 10 \
             '^fallback/[a-z]*/(plain|fair|pthread|gil)/' \
             "$bench" "--benchmark_min_time=$round_time" --plan=none
     done

@@ -14,7 +14,7 @@ check() {
     shift
     HWCHECK_MACHINE="out/bin/rtmgrind --quiet $* --" ROUNDS=${rounds-1} MIN_TIME=0.0001 \
         LITMUS="${litmus-status}" \
-        FILTER="^(cost/(begin|abort|pair)|${curve-capacity/write-one-set/warm})" \
+        FILTER='^(cost/(begin|abort|pair)|capacity/write-one-set/warm)' \
         bench/hwcheck.sh out "$dir/$name" >"$dir/$name.log" 2>&1
 }
 
@@ -44,11 +44,15 @@ tap_is "and nothing that names the machine" "$(grep -cE "host_name|$PWD" "$dir/s
 
 check ways --write-ways=6
 tap_is "a smaller cache is found" "$(jq .calibration.write_ways "$dir/ways")" 6
-# Without the curve: where so much aborts, a short run of it may have no commit, which is an error.
-curve=none rounds=3 check other --abort-rate=6000
+rounds=3 check other --abort-rate=6000
 tap_is "a machine that aborts more: status" $? 1
 tap_ok "the differences are in the file" jq -e '.litmus | any(.agrees | not)' "$dir/other"
 tap_has "and are named" "$(cat "$dir/other.log")" "hwcheck: differs: status/"
+tap_has "so is a benchmark that measures nothing, where so much aborts" "$(cat "$dir/other.log")" \
+    "failed: no "
+tap_ok "which is in the file, and in no calibration" jq -e \
+    '(.bench.benchmarks | any(.error_occurred)) and (.calibration.cycles_begin_abort > 0)' \
+    "$dir/other"
 
 bench/hwcheck.sh "$dir/empty" "$dir/none" >"$dir/log" 2>&1
 tap_is "a folder without the programs: status" $? 2

@@ -52,7 +52,7 @@ go() { bench/run.sh "$1" $bench out/bin/rtmgrind out/python/bin/python3 "$dir/re
 SUITES="cost wonder" refused "a suite that is not there" "no suite is called 'wonder'" go quick
 SEEDS=one refused "a seed that is no number" "SEEDS wants numbers" go quick
 JOBS=0 refused "no job at a time" "JOBS wants a positive number" go quick
-ROUNDS=0 refused "no round" "ROUNDS wants a number" go quick
+ROUNDS=0 refused "no round" "ROUNDS wants a positive number" go quick
 refused "an unknown form" "wants quick or full" go slow
 refused "too few arguments" "usage" bench/run.sh quick
 
