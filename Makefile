@@ -8,7 +8,8 @@
 #   PACKAGES_TEST  Debian packages that only tests, lint and benchmarks need
 #   ALL            targets of a plain `make`
 #   TESTS          executables or scripts that print TAP when run from this folder
-#   TESTS_LATE     the same, for the long ones that need out/python
+#   TESTS_LONG     those of TESTS that make check leaves out, since it is to take a minute
+#   TESTS_LATE     the same as TESTS, for the long ones that need out/python
 #   STRESS         the same, for `make stress`
 #   INSTALL        phony targets that install into $(DESTDIR)$(PREFIX)
 # and may use the rule below for out/obj/<folder>/<file>.o.
@@ -43,6 +44,7 @@ PACKAGES = build-essential ca-certificates perl valgrind xz-utils
 PACKAGES_TEST =
 ALL =
 TESTS =
+TESTS_LONG =
 TESTS_LATE =
 STRESS =
 INSTALL =
@@ -76,8 +78,9 @@ setup: ; @:
 test: all python $(TESTS) $(TESTS_LATE)
 	$(Q)tests/run.sh --log $(OUT)/tap --jobs $(JOBS) $(TESTS) -- $(TESTS_LATE)
 
-check: all $(TESTS)
-	$(Q)tests/run.sh --log $(OUT)/tap --jobs $(JOBS) $(TESTS)
+TESTS_SHORT = $(filter-out $(TESTS_LONG),$(TESTS))
+check: all $(TESTS_SHORT)
+	$(Q)tests/run.sh --log $(OUT)/tap --jobs $(JOBS) $(TESTS_SHORT)
 
 stress: all $(STRESS)
 	$(Q)tests/run.sh --log $(OUT)/tap --jobs 1 --timeout 7200 $(STRESS)

@@ -36,6 +36,7 @@ $(RTM_MUTANTS): $(RTM_TESTS)/mutants.sh $(RTM_TESTS)/mutants.txt $(OUT)/bin/rtmg
 	$(Q)chmod +x $@
 
 TESTS += $(RTM_MUTANTS)
+TESTS_LONG += $(RTM_MUTANTS)
 
 # Real peers, each a program of its own; where a peer's header is missing there is no program, and
 # peers.sh skips it by name.

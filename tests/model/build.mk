@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: MIT
 PACKAGES_TEST += spin
 TESTS += tests/model/model.sh
+TESTS_LONG += tests/model/model.sh

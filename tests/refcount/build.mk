@@ -10,6 +10,7 @@ REFCOUNT_UNIT = $(addprefix $(REFCOUNT_TESTS)/,coalesce oracle life kinds)
 REFCOUNT_ALL_SRCS = $(REFCOUNT_SRCS) $(ELISION_SRCS)
 TESTS += $(REFCOUNT_UNIT) tests/refcount/heap.sh tests/refcount/mutants.sh tests/refcount/model.sh
 TESTS += tests/refcount/counted.sh
+TESTS_LONG += tests/refcount/mutants.sh tests/refcount/model.sh
 STRESS += tests/refcount/stress.sh
 
 $(REFCOUNT_UNIT): $(REFCOUNT_TESTS)/%: $(OUT)/obj/tests/refcount/%.o $(REFCOUNT_LIB)

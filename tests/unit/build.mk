@@ -33,3 +33,4 @@ $(OUT)/tests/counted-tbb.built: tests/unit/counted_tbb.cc rtmgrind/rtmgrind.h
 tests/unit/counted.sh: $(OUT)/tests/counted $(OUT)/tests/counted-tbb.built
 tests/unit/emulated.sh: $(UNIT_BINS) $(OUT)/tests/abort-at
 TESTS += tests/unit/counted.sh tests/unit/emulated.sh tests/unit/install.sh tests/unit/matrix.sh
+TESTS_LONG += tests/unit/matrix.sh
