@@ -34,10 +34,14 @@ if [ -x $python ]; then
             suite "$dir/again.$n" out/bin/rtmgrind --quiet -- $python
     done
     tap_ok "emulated figures repeat exactly" cmp "$dir/again.1" "$dir/again.2"
-    tap_ok "a step writes Google Benchmark's form" bench/interp/step.sh "elided GIL" "$dir/form" \
+    tap_ok "a step writes Google Benchmark's form" bench/interp/step.sh "stock Python" "$dir/form" \
         $stock bench/interp/suite.py "${extra[@]}"
     tap_is "with names as others have them" "$(jq -r '.benchmarks[0].name' "$dir/form")" \
-        "interp/arithmetic/elided GIL/real_time/threads:3"
+        "interp/arithmetic/stock Python/real_time/threads:3"
+    output=$(bench/interp/step.sh "elided GIL" "$dir/form" $stock bench/interp/suite.py \
+        "${extra[@]}" 2>&1)
+    tap_is "an elided GIL that commits nothing fails: status" $? 1
+    tap_has "and says so" "$output" "no program ran anything by a transaction"
 else
     tap_skip "elided, emulated" "no $python: make python builds it"
 fi
