@@ -138,6 +138,9 @@ _PyElision_TryIncRef(PyObject *op)
     if (real_count(op) <= 0) {
         return 0;
     }
+#ifdef Py_REF_DEBUG
+    _Py_IncRefTotal(_PyThreadState_GET());
+#endif
     _Py_IncRefShared(op);
     return 1;
 }

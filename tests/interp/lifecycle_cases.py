@@ -413,6 +413,34 @@ def loans_end():
             thread.join()
 
 
+def counts_seen_by_extensions():
+    """What has two references never looks as if it had one: extensions change that in place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        import unsafe_counter
+    rounds = 100 * ROUNDS
+    made = queue.SimpleQueue()
+    seen = []
+
+    def maker():
+        for n in range(rounds):
+            made.put([n])
+
+    def user():
+        for _ in range(rounds // 2):
+            thing = made.get()
+            alias = thing
+            seen.append(unsafe_counter.references(thing))
+            assert alias is thing
+
+    pool = [threading.Thread(target=body) for body in (maker, user, user)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    assert len(seen) == rounds and min(seen) >= 2, (len(seen), min(seen))
+
+
 def subprocesses_from_threads():
     import subprocess
     codes = []
@@ -434,7 +462,7 @@ CASES = [fork_from_threads, collect_loops, subinterpreters, daemon_threads_at_ex
          kill_switch_while_threads_run, tracing_switched_on, asynchronous_exception,
          tiny_switch_interval, frames_and_tracebacks, thread_churn, queues_and_conditions,
          critical_section_across_checkpoints, shared_objects_die, loans_end,
-         subprocesses_from_threads]
+         counts_seen_by_extensions, subprocesses_from_threads]
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--list"]:
