@@ -78,6 +78,9 @@ void bench_counter(struct bench *b, const char *name, double value, enum bench_c
  * pre:   called by one thread at least; the others end their rounds */
 void bench_fail(struct bench *b, const char *reason);
 
+/* ret:   seconds by a clock that is never set */
+double bench_seconds(void);
+
 /* Put a fact about machine or build into the report's context. Strings are copied. */
 void bench_context(const char *key, const char *value);
 

@@ -109,24 +109,16 @@ tsx_option(char *line, size_t size)
     return answer;
 }
 
-static double
-seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* The rate of the time stamp counter, from 20 ms of sleep; the library counts in its ticks. */
 static void
 describe_tsc(char *line, size_t size)
 {
 #if defined(__x86_64__)
-    double begin = seconds_now();
+    double begin = bench_seconds();
     unsigned long long ticks = __builtin_ia32_rdtsc();
     nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
     ticks = __builtin_ia32_rdtsc() - ticks;
-    snprintf(line, size, "%.0f", (double)ticks / (seconds_now() - begin) / 1e6);
+    snprintf(line, size, "%.0f", (double)ticks / (bench_seconds() - begin) / 1e6);
     bench_context("tsc_mhz", line);
 #else
     (void)line, (void)size;

@@ -305,6 +305,14 @@ bench_fail(bench *b, const char *reason)
     b->state->SkipWithError(reason);
 }
 
+double
+bench_seconds(void)
+{
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 void
 bench_context(const char *key, const char *value)
 {

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Benchmarks whose outcome is known, for shim.sh: what bench.h promises, and locks and workloads
  * that must be found out. Takes elision-bench's options of Google Benchmark. */
-#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench/suites.h"
 
@@ -59,14 +57,6 @@ valued(struct bench *b, void *arg)
     bench_counter(b, "value", (double)bench_value(b), BENCH_SUM);
 }
 
-static double
-seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Thread 0 is slower than the others by far: all must be timed until it is done. */
 static void
 lopsided(struct bench *b, void *arg)
@@ -76,11 +66,11 @@ lopsided(struct bench *b, void *arg)
     double end = 0;
     (void)arg;
     while (bench_next(b, 1)) {
-        begin = begin == 0 ? seconds_now() : begin;
+        begin = begin == 0 ? bench_seconds() : begin;
         for (int i = 0; i < 20000 && bench_thread(b) == 0; i++) {
             spun++;
         }
-        end = seconds_now();
+        end = bench_seconds();
     }
     if (bench_thread(b) == 0) {
         bench_counter(b, "seconds", end - begin, BENCH_SUM);
