@@ -172,7 +172,7 @@ elision_site_off_(const elision_site_t *site)
     return __atomic_load_n(&site->off_, __ATOMIC_RELAXED);
 }
 
-/* ret: true if that changes it */
+/* Set or, of several bits, clear; ret: true if that changes it */
 bool elision_site_set_off_(elision_site_t *site, uint64_t bit, bool off);
 
 /* Tell all sites that have an id what elision_off_ is now. */

@@ -277,6 +277,10 @@ decide(struct elision_fallback *lock, struct elision_site_state *state, elision_
         elision_site_cut_(site);
     }
     state->cut = elision_site_is_cut_(site);
+    if (state->cut) {
+        /* What may have been decided before that was known, or a moment after. */
+        elision_site_set_off_(site, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
+    }
     consult(lock, state, site, elision_cycles_());
     if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
         elision_count_(&state->count.skips, 1);
@@ -349,7 +353,7 @@ hold_when_free(struct elision_fallback *lock, elision_site_t *site)
     uint64_t before = elision_cycles_();
     struct elision_fallback_wait wait = {.sent = true};
 
-    /* While others run on the lock, waiting threads have the time to look; now and then will do. */
+    /* Waiting threads have the time to look: always in a trial, otherwise now and then will do. */
     uint64_t off = elision_site_off_(site);
     if ((off & ELISION_OFF_TRIAL) || (self->sample % 16 == 0 && (off & ELISION_OFF_ARBITER))) {
         consult(lock, state, site, before);

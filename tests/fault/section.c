@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What elision_section_conflicts answers, with statuses from a script: conflicts of this section
- * only, on both paths, for a section alone, cut, nested and joined.
+ * only, on both paths, for a section alone, cut, nested and joined. And that a site whose sections
+ * are cut is not kept on the lock by what was decided before.
  */
 #include <string.h>
 
@@ -114,6 +115,28 @@ plain_sections_have_none(void **unused)
     elision_set_enabled(true);
 }
 
+/* The arbiter does not judge sites whose sections are cut; what it decided before is taken back. */
+static void
+cut_sites_forget_the_arbiter(void **unused)
+{
+    static elision_site_t cut = ELISION_SITE_INIT("cut");
+
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    (void)elision_enter(&lock, &cut);
+    elision_leave(&lock);
+    elision_site_set_off_(&cut, ELISION_OFF_ARBITER, true);
+    assert_int_equal(elision_enter(&lock, &cut), ELISION_LOCKED);
+    elision_leave(&lock);
+    (void)elision_section_length(&cut);
+    enum elision_path path = ELISION_LOCKED;
+    for (unsigned i = 0; i <= 2 * ELISION_SAMPLE && path == ELISION_LOCKED; i++) {
+        path = elision_enter(&lock, &cut);
+        elision_leave(&lock);
+    }
+    assert_int_equal(path, ELISION_SPECULATIVE);
+}
+
 static int
 start(void **unused)
 {
@@ -137,6 +160,7 @@ main(void)
         cmocka_unit_test(fast_sections_too),
         cmocka_unit_test(joined_sections_answer_for_the_transaction),
         cmocka_unit_test(plain_sections_have_none),
+        cmocka_unit_test(cut_sites_forget_the_arbiter),
     };
 
     return RUN_TAP(tests, start, NULL);
