@@ -7,10 +7,10 @@
 # in one table.
 #
 # SUITES chooses among: cost fallback lock policy refcount capacity interp. SEEDS are the emulator's
-# seeds that all suites but interp are run with; JOBS how many emulated programs run at a time;
-# PRESETS the policies of the suite policy. NATIVE_TIME and VIRTUAL_TIME are the seconds that a run
-# takes at least, REPETITIONS how often native ones are repeated; ROUNDS how often the suite
-# fallback is run through, so that locks are compared side by side.
+# seeds that all of them are run with; JOBS how many emulated programs run at a time; PRESETS the
+# policies of the suite policy. NATIVE_TIME and VIRTUAL_TIME are the seconds that a run takes at
+# least, REPETITIONS how often native ones are repeated; ROUNDS how often the suite fallback is run
+# through, so that locks are compared side by side.
 # Exit status: 0; that of the first step that failed; 2 for bad usage or something that is missing.
 here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/common.sh" bench
@@ -110,6 +110,7 @@ add_elided() {
 }
 
 # Python's: add_interp KIND MODE THREADS REPETITION VARIABLE=VALUE... -- PYTHON
+# Emulated, the repetition is the seed.
 add_interp() {
     local kind=$1 label=$2 threads=$3 repetition=$4
     shift 4
@@ -119,7 +120,7 @@ add_interp() {
         shift
     done
     local command=(env PYTHONHASHSEED=0 ${variables[@]+"${variables[@]}"})
-    [ "$kind" = hardware ] || command+=("$rtmgrind" --quiet --)
+    [ "$kind" = hardware ] || command+=("$rtmgrind" --quiet "--seed=$repetition" --)
     local name=interp.${label// /-}.$threads.$repetition
     add "$kind" "$name" 17 "$here/interp/step.sh" "$label" "$dir/parts/$kind.$name.json" \
         "${command[@]}" "$2" -B "$here/interp/suite.py" --scale 200 --threads "$threads"
@@ -197,7 +198,7 @@ plan_steps() {
     if wanted interp; then
         case $kind in
             hardware) add_python hardware "1 2 3 4 5" ;;
-            *) add_python emulated 1 ;;
+            *) add_python emulated "$seeds" ;;
         esac
     fi
 }
