@@ -60,6 +60,7 @@ struct elision_site_state {
                                * for one that may be under way */
     _Atomic uint32_t version; /* odd while granted and count.commits change */
     bool cut;                 /* its length has been asked for; written in transactions too */
+    uint32_t asked;           /* enters that have asked the policy */
     uint64_t typical;         /* cycles of the last timed transaction that committed */
     struct elision_policy_state policy;
     struct elision_counters count;
@@ -215,6 +216,9 @@ void elision_init_(void);
 
 /* Sections between two timed ones. */
 #define ELISION_SAMPLE 256u
+
+/* Enters that ask the policy, for one that also looks at the arbiter's clock. */
+#define ELISION_CONSULT 4u
 
 /* A line on stderr about misuse; ends the process if fatal, or if ELISION_MISUSE=abort.
  * tx:    outside only */

@@ -281,7 +281,9 @@ decide(struct elision_fallback *lock, struct elision_site_state *state, elision_
         /* What may have been decided before that was known, or a moment after. */
         elision_site_set_off_(site, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
     }
-    consult(lock, state, site, elision_cycles_());
+    if (++state->asked % ELISION_CONSULT == 0 || elision_site_off_(site) != 0) {
+        consult(lock, state, site, elision_cycles_());
+    }
     if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
         elision_count_(&state->count.skips, 1);
         return elision_policy_overrule_(&state->policy);
