@@ -122,7 +122,8 @@ set_up(void)
     choose_policy();
     reach_verdict();
     elision_fallback_passes_ = (uint32_t)elision_knobs_.passes;
-    elision_fallback_spins_ = (uint32_t)elision_knobs_.spins;
+    elision_fallback_spins_ =
+        (uint32_t)elision_knobs_.spins * (elision_verdict_.can_elide ? 1 : ELISION_FALLBACK_ALONE);
     elision_park_init_();
     (void)pthread_atfork(elision_atfork_prepare, elision_atfork_parent, elision_atfork_child);
     if (strcmp(elision_knobs_.show, "1") == 0) {
