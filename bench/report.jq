@@ -78,13 +78,14 @@ def aborts:
         | "", "Transactions on \($most) threads: aborts per 1000 begun, by class; share of cycles:",
         "", head(["workload"] + ($causes | map(ltrimstr("abort_")))
             + ["fallbacks per 1000 sections", "cycles wasted"]),
-        ($runs | map(select(.threads == $most)) | group_by(.what)[]
-            | .[0] as $r
-            | "| \($r.what) | " + ($causes | map($r[.] / $r.starts * 1000 | places(1) | tostring)
-                | join(" | "))
-              + " | \(($r.fallbacks / $r.iterations * 1000) | places(1))"
-              + " | \(($r.cycles_speculating + $r.cycles_wasted) as $all
-                    | if $all > 0 then $r.cycles_wasted / $all | percent else "-" end) |")
+        ($runs | map(select(.threads == $most)) | group_by(.what)[] | . as $all
+            | def total($key): $all | map(.[$key]) | add;
+              "| \(.[0].what) | " + ($causes | map(total(.) / total("starts") * 1000 | places(1)
+                | tostring) | join(" | "))
+              + " | \(total("fallbacks") / total("iterations") * 1000 | places(1))"
+              + " | \((total("cycles_speculating") + total("cycles_wasted")) as $cycles
+                    | if $cycles > 0 then total("cycles_wasted") / $cycles | percent
+                      else "-" end) |")
     end;
 
 # Each preset's speed as a share of the best preset's, by workload, on each number of threads.
