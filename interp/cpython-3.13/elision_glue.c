@@ -222,6 +222,7 @@ _PyElision_WithoutGIL(PyThreadState *tstate, void (*work)(PyThreadState *))
         return;
     }
     section_ends(e, tstate);
+    // Who stops the world, to fork or to collect, waits for this thread, and finds its heaps whole.
     work(tstate);
     // As after a checkpoint: it must not wait while it is attached.
     _PyThreadState_Suspend(tstate);

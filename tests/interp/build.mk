@@ -7,10 +7,11 @@ INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
 
 TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh workloads.sh \
-    cpython.sh counted.sh leaks.sh)
+    cpython.sh counted.sh leaks.sh mutants.sh)
 STRESS += $(INTERP_TESTS)/leaks_long.sh
 
-$(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh: $(INTERP_MODULE)
+$(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \
+    $(INTERP_TESTS)/mutants.sh: $(INTERP_MODULE)
 
 $(INTERP_MODULE): $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
 	@mkdir -p $(@D)
@@ -24,3 +25,8 @@ $(INTERP_MODULE): $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
 RUN = whole
 python-suite: python python-stock
 	$(Q)$(INTERP_TESTS)/suite.sh $(RUN)
+
+# Native time with elision on beside the plain GIL, in pairs, on a quiet machine: ten minutes or so.
+.PHONY: python-paired
+python-paired: python
+	$(Q)$(OUT)/python/bin/python3 $(INTERP_TESTS)/paired.py

@@ -75,6 +75,24 @@ def fork_from_threads():
     assert set(status) == {0}, status
 
 
+def fork_while_threads_end():
+    """A child does not find a thread state that its thread was in the middle of leaving."""
+    warnings.simplefilter("ignore", DeprecationWarning)
+    status = []
+    for n in range(5 * ROUNDS):
+        pool = [threading.Thread(target=spin, args=(m * n % 7,)) for m in range(8)]
+        for thread in pool:
+            thread.start()
+        pid = os.fork()
+        if pid == 0:
+            gc.collect()
+            os._exit(0)
+        status.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        for thread in pool:
+            thread.join()
+    assert set(status) == {0}, status
+
+
 def collect_loops():
     class Node:
         freed = 0
@@ -457,7 +475,8 @@ def subprocesses_from_threads():
     assert codes == [0] * 5, codes
 
 
-CASES = [fork_from_threads, collect_loops, subinterpreters, daemon_threads_at_exit,
+CASES = [fork_from_threads, fork_while_threads_end, collect_loops, subinterpreters,
+         daemon_threads_at_exit,
          signals_to_the_main_thread, legacy_import_while_threads_run,
          kill_switch_while_threads_run, tracing_switched_on, asynchronous_exception,
          tiny_switch_interval, frames_and_tracebacks, thread_churn, queues_and_conditions,

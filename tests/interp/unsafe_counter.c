@@ -86,8 +86,10 @@ get_total(PyObject *self, PyObject *ignored)
 }
 
 static PyMethodDef methods[] = {
-    {"bump", bump, METH_O, NULL}, {"format", format, METH_O, NULL},
-    {"swap", swap, METH_O, NULL}, {"total", get_total, METH_NOARGS, NULL},
+    {"bump", bump, METH_O, NULL},
+    {"format", format, METH_O, NULL},
+    {"swap", swap, METH_O, NULL},
+    {"total", get_total, METH_NOARGS, NULL},
     {"references", references, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

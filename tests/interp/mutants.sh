@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Known-bad variants of what we put into the interpreter, each with the test that must notice it
+# (evidence: emulated). A variant is one source file with a small edit, compiled as the build does
+# and linked into an interpreter of its own, which uses the installed library.
+set -u -o pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
+. tests/tap.sh
+
+build=out/cpython/build
+tree=$(realpath out/cpython/tree)
+libraries="$(realpath out/lib/libelision-refcount.a) $(realpath out/lib/libelision.a)"
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+python=$work/python/bin/python3
+mkdir -p "$work/python/bin"
+ln -s "$(realpath out/python/lib)" "$work/python/lib"
+unset ELISION_BACKEND MAKEFLAGS MFLAGS MAKELEVEL
+export PYTHON_GIL=1 PYTHON_ELISION=1 PYTHONHASHSEED=0 PYTHONPATH=out/tests/interp
+export LIFECYCLE_SCALE=small
+
+# steps TARGET NEWER: what make would do for the target if that file were new
+steps() {
+    make -s -n -C "$build" -W "$2" LIBELISION="$libraries" "$1" 2>/dev/null
+}
+
+# variant NAME EXPRESSION: the file of that name in Python/, edited by sed -E, in a new interpreter
+variant() {
+    local object=Python/$1.o source=$tree/Python/$1.c compile link
+    sed -E "$2" "$source" >"$work/$1.c"
+    if [ -n "$2" ] && cmp -s "$source" "$work/$1.c"; then
+        echo "the edit changes nothing in $1.c"
+        return 1
+    fi
+    compile=$(steps "$object" "$source" | grep -- "-o $object") &&
+        link=$(steps python Programs/python.o | grep -- ' -o python ') || return 1
+    compile=${compile/"-o $object"/"-o $work/variant.o"}
+    compile=${compile/"$source"/"$work/$1.c"}
+    link=${link/ -o python / -o "$python" }
+    link=${link/ "$object" / "$work/variant.o" }
+    (cd "$build" && eval "$compile -I'$tree/Python'" && eval "$link") 2>&1
+}
+
+# Each says what it saw, and succeeds if all is well.
+unsafe() {
+    ELISION_ARBITER=off timeout -k 5 120 out/bin/rtmgrind --quiet "$python" \
+        tests/interp/run_unsafe.py 4 100 swap 2>&1 | tail -n 3 | tee "$work/seen"
+    grep -q '^exact' "$work/seen"
+}
+
+lifecycle() {
+    timeout -k 5 120 out/bin/rtmgrind --quiet "$python" tests/interp/lifecycle_cases.py "$1" \
+        2>&1 | tail -n 3 | tee "$work/seen"
+    [ "$(cat "$work/seen")" = ok ]
+}
+
+leaks() {
+    ELISION_POLICY=static-6 ELISION_LENGTH=1 timeout -k 5 120 out/bin/rtmgrind --quiet "$python" \
+        tests/interp/leaks.py 4 1 2>&1 | tail -n 3 | tee "$work/seen"
+    grep -q ' counts 0 ' "$work/seen"
+}
+
+# mutant WHAT FILE EXPRESSION TEST...: notices it, or not
+mutant() {
+    local what=$1 output
+    if ! output=$(variant "$2" "$3"); then
+        tap_fail "$what" "$output"
+    elif output=$("${@:4}"); then
+        tap_fail "noticed: $what" "$output"
+    else
+        tap_pass "noticed: $what"
+    fi
+}
+
+tap_ok "the control, unchanged, is built" variant elision_glue ""
+for test in unsafe leaks "lifecycle counts_seen_by_extensions" "lifecycle loans_end" \
+    "lifecycle kill_switch_while_threads_run"; do
+    # shellcheck disable=SC2086 # a command
+    tap_ok "the control passes: $test" $test
+done
+mutant "after a checkpoint a thread goes on without the GIL" elision_glue \
+    '/^section_continues/,/^}/{/label_pop/{n;s/return 0/return 1/}}' unsafe
+mutant "a thread state is removed from its table twice" brc 's/bucket_node.next == NULL/tid == 0/' \
+    lifecycle fork_while_threads_end
+mutant "the switch changes nothing" elision_glue \
+    '/^_PyElision_Switch/,/^}/s/elision_set_enabled\(on\);//' \
+    lifecycle kill_switch_while_threads_run
+mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; delta\+\+\)/if (0)/' \
+    leaks
+mutant "the owner's queue is given no reference" elision_refs \
+    's/ \+ ONE_SHARED \+ _Py_REF_QUEUED/ + _Py_REF_QUEUED/' leaks
+mutant "an increment waits though there is one reference only" elision_refs \
+    '/^add_one/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions
+mutant "loans are kept at a detach" elision_refs 's/all \? ELISION_SETTLE_DETACH : //' \
+    lifecycle loans_end
+tap_done
