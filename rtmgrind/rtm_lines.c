@@ -298,6 +298,14 @@ is_seen(const struct rtm_seen *s, const struct rtm_tx *tx, Addr line)
     return s->line == line && s->gen == tx->gen;
 }
 
+/* Nothing new: the transaction has accessed all of these words, and written to the line if this
+ * is a write. */
+static inline Bool
+is_known(const struct rtm_seen *s, const struct rtm_tx *tx, Addr line, UInt words, Bool write)
+{
+    return is_seen(s, tx, line) && !(words & ~s->words) && (!write || s->written);
+}
+
 static inline struct rtm_seen *
 seen_slot(struct rtm_tx *tx, Addr line)
 {
@@ -310,7 +318,7 @@ tx_access(struct rtm_tx *tx, const struct access *x)
     struct rtm_seen *s = seen_slot(tx, x->line);
     const Bool known = is_seen(s, tx, x->line);
 
-    if (known && !(x->words & ~s->words) && (!x->write || s->written)) {
+    if (is_known(s, tx, x->line, x->words, x->write)) {
         return;
     }
     if (tx->suspended && !x->write) {
@@ -384,8 +392,7 @@ access_few(Addr a, SizeT n, Bool write)
     if (to < RTM_LINE) {
         if (tx->state != RTM_TX_NONE) {
             const UInt words = (2u << to / 8) - (1u << from / 8);
-            const struct rtm_seen *s = seen_slot(tx, line);
-            if (is_seen(s, tx, line) && !(words & ~s->words) && (!write || s->written)) {
+            if (is_known(seen_slot(tx, line), tx, line, words, write)) {
                 return;
             }
         }
