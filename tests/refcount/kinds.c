@@ -2,81 +2,36 @@
  *
  * What refcount.h promises that needs no interleaving: kinds of objects, exit, fork.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/refcount/mortals.h"
 
-#include <cmocka.h>
+enum { OBJECTS = 4 };
 
-#include "refcount/refcount.h"
-
-enum { THREADS = 3, OBJECTS = 4 };
-enum state { UNUSED = 0, ALIVE = 1, DEAD = 2 };
-
-struct object {
-    elision_ref_t ref;
-    enum state state;
-};
-
-static struct elision_ref_heap heap;
-static struct elision_ref_thread *records[THREADS];
-static struct {
-    struct object objects[OBJECTS];
-    int used;
-    int now; /* thread whose turn it is */
-} world;
-
-static struct elision_ref_thread *
-self(void)
-{
-    return records[world.now];
-}
+static struct mortal objects[OBJECTS];
+static int used;
 
 static void
 destroy(elision_ref_t *ref, void *arg)
 {
-    struct object *o = (struct object *)ref;
-
     (void)arg;
-    assert_int_equal(o->state, ALIVE);
-    assert_false(elision_ref_try_get(self(), ref));
-    o->state = DEAD;
+    die((struct mortal *)ref);
 }
 
-static struct object *
+static struct mortal *
 make(void)
 {
-    struct object *o = &world.objects[world.used++];
+    struct mortal *m = &objects[used++];
 
-    assert_true(world.used <= OBJECTS);
-    o->state = ALIVE;
-    elision_ref_init(self(), &o->ref);
-    return o;
-}
-
-static struct object *
-get(struct object *o)
-{
-    elision_ref_get(self(), &o->ref);
-    return o;
-}
-
-static void
-put(struct object *o)
-{
-    elision_ref_put(self(), &o->ref);
+    assert_true(used <= OBJECTS);
+    come_alive(m);
+    return m;
 }
 
 static void
 begin_single(void)
 {
-    memset(&world, 0, sizeof world);
-    elision_ref_heap_init(&heap, destroy, NULL);
-    for (int t = 0; t < THREADS; t++) {
-        records[t] = elision_ref_thread_enter(&heap);
-    }
+    memset(objects, 0, sizeof objects);
+    used = 0;
+    enter_threads(destroy);
 }
 
 static void
@@ -94,8 +49,9 @@ test_owners_object_dies_at_once(void **state)
     (void)state;
     begin_single();
     elision_ref_begin(self(), ELISION_LOCKED, 0);
-    struct object *o = make();
-    put(get(o));
+    struct mortal *o = make();
+    get(o);
+    put(o);
     assert_int_equal(o->state, ALIVE);
     put(o);
     assert_int_equal(o->state, DEAD);
@@ -110,7 +66,7 @@ test_immortal(void **state)
 
     (void)state;
     begin_single();
-    struct object *o = make();
+    struct mortal *o = make();
     elision_ref_set_immortal(&o->ref);
     for (int n = 0; n < 3; n++) {
         elision_ref_put(self(), &o->ref);
@@ -129,8 +85,8 @@ test_made_immortal_in_a_section(void **state)
 {
     (void)state;
     begin_single();
-    struct object *o = make();
-    world.now = 1;
+    struct mortal *o = make();
+    now = 1;
     elision_ref_begin(self(), ELISION_LOCKED, 0);
     elision_ref_put(self(), &o->ref);
     elision_ref_set_immortal(&o->ref);
@@ -144,13 +100,13 @@ test_deferred(void **state)
 {
     (void)state;
     begin_single();
-    struct object *o = make();
+    struct mortal *o = make();
     elision_ref_defer(self(), &o->ref);
-    world.now = 1;
+    now = 1;
     elision_ref_get_stack(self(), &o->ref);
     assert_int_equal(elision_ref_count(self(), &o->ref), 2);
     elision_ref_put_stack(self(), &o->ref);
-    world.now = 0;
+    now = 0;
     put(o);
     assert_int_equal(o->state, ALIVE);
     elision_ref_get_stack(self(), &o->ref);
@@ -165,14 +121,15 @@ test_records_are_taken_over(void **state)
 {
     (void)state;
     begin_single();
-    struct object *o = make();
+    struct mortal *o = make();
     elision_ref_thread_exit(records[0]);
     assert_ptr_equal(elision_ref_thread_enter(&heap), records[0]);
-    put(get(o)); /* its owner now */
-    world.now = 1;
+    get(o); /* its owner now */
+    put(o);
+    now = 1;
     elision_ref_put(self(), &o->ref);
     assert_int_equal(o->state, ALIVE);
-    world.now = 0;
+    now = 0;
     elision_ref_begin(self(), ELISION_LOCKED, 0);
     assert_int_equal(o->state, DEAD);
     elision_ref_end(self(), ELISION_SETTLE_DETACH);
@@ -185,16 +142,16 @@ test_forked_child(void **state)
 {
     (void)state;
     begin_single();
-    struct object *a = make();
-    world.now = 1;
-    struct object *b = make();
+    struct mortal *a = make();
+    now = 1;
+    struct mortal *b = make();
     for (int n = 0; n < 4; n++) {
         elision_ref_begin(self(), ELISION_LOCKED, 1);
         elision_coalesce_add(elision_ref_table(self()), &a->ref, n % 2 == 0 ? 1 : -1);
         elision_ref_end(self(), ELISION_SETTLE_SECTION);
     }
     assert_true(elision_coalesce_credit(elision_ref_table(self()), &a->ref) > 0);
-    world.now = 0;
+    now = 0;
     elision_ref_put(self(), &b->ref);
     elision_ref_child(&heap, self());
     assert_int_equal(b->state, DEAD);

@@ -15,26 +15,14 @@
  *   e    the thread exits
  * Operations on what is not there do nothing. Outside sections: p on the root, d, e.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/refcount/mortals.h"
 
-#include <cmocka.h>
-
-#include "refcount/refcount.h"
-
-enum { THREADS = 3, OBJECTS = 8 };
-enum state { UNUSED = 0, ALIVE = 1, DEAD = 2 };
+enum { OBJECTS = 8 };
 
 struct object {
-    elision_ref_t ref;
+    struct mortal mortal;
     struct object *child;
     bool known; /* world.weak refers to it */
-    enum state state;
 };
 
 struct worker {
@@ -49,14 +37,11 @@ static struct world {
     struct object objects[OBJECTS];
     int used;
     int lock; /* thread that holds it, or -1 */
-    int now;  /* thread whose turn it is */
     struct object *cell;
     struct object *weak;
     struct worker workers[THREADS];
 } world;
 
-static struct elision_ref_heap heap;
-static struct elision_ref_thread *records[THREADS];
 static unsigned long leaves, aborts;
 static const char *scenario;
 
@@ -85,45 +70,35 @@ restore(const struct snapshot *from)
 
 /* --- Operations --------------------------------------------------------------------------------*/
 
-static struct elision_ref_thread *
-self(void)
-{
-    return records[world.now];
-}
-
 static void
 destroy(elision_ref_t *ref, void *arg)
 {
     struct object *o = (struct object *)ref;
 
     (void)arg;
-    assert_int_equal(o->state, ALIVE);
-    assert_false(elision_ref_try_get(self(), ref));
-    o->state = DEAD;
+    die(&o->mortal);
     if (o->known) {
         world.weak = NULL;
     }
     if (o->child != NULL) {
-        elision_ref_put(self(), &o->child->ref);
+        elision_ref_put(self(), &o->child->mortal.ref);
     }
 }
 
 static struct object *
-get(struct object *o)
+get_any(struct object *o)
 {
     if (o != NULL) {
-        assert_int_equal(o->state, ALIVE);
-        elision_ref_get(self(), &o->ref);
+        get(&o->mortal);
     }
     return o;
 }
 
 static void
-put(struct object *o)
+put_any(struct object *o)
 {
     if (o != NULL) {
-        assert_int_equal(o->state, ALIVE);
-        elision_ref_put(self(), &o->ref);
+        put(&o->mortal);
     }
 }
 
@@ -133,7 +108,7 @@ replace(struct object **place, struct object *o)
     struct object *old = *place;
 
     *place = o;
-    put(old);
+    put_any(old);
 }
 
 static struct object *
@@ -142,9 +117,9 @@ make(struct object *child)
     struct object *o = &world.objects[world.used++];
 
     assert_true(world.used <= OBJECTS);
-    *o = (struct object){.state = ALIVE};
-    elision_ref_init(self(), &o->ref);
-    o->child = get(child);
+    *o = (struct object){.known = false};
+    come_alive(&o->mortal);
+    o->child = get_any(child);
     return o;
 }
 
@@ -158,7 +133,7 @@ trace(const struct object *o)
         found += world.workers[t].root == o;
     }
     for (int i = 0; i < world.used; i++) {
-        found += world.objects[i].state == ALIVE && world.objects[i].child == o;
+        found += world.objects[i].mortal.state == ALIVE && world.objects[i].child == o;
     }
     return found;
 }
@@ -169,18 +144,18 @@ operate_on_root(char operation, struct object **root)
     switch (operation) {
     case 'k':
         if (world.weak == NULL) {
-            elision_ref_set_weak(&(*root)->ref);
+            elision_ref_set_weak(&(*root)->mortal.ref);
             (*root)->known = true;
             world.weak = *root;
         }
         break;
-    case 'g': elision_ref_share(self(), &(*root)->ref); break;
+    case 'g': elision_ref_share(self(), &(*root)->mortal.ref); break;
     case 'u':
-        if (elision_ref_is_unique(self(), &(*root)->ref)) {
+        if (elision_ref_is_unique(self(), &(*root)->mortal.ref)) {
             assert_int_equal(trace(*root), 1);
         }
         break;
-    case 's': replace(&world.cell, get(*root)); break;
+    case 's': replace(&world.cell, get_any(*root)); break;
     case 'd': replace(root, NULL); break;
     default: fail_msg("unknown operation %c", operation);
     }
@@ -189,16 +164,16 @@ operate_on_root(char operation, struct object **root)
 static void
 operate(char operation)
 {
-    struct object **root = &world.workers[world.now].root;
+    struct object **root = &world.workers[now].root;
 
     switch (operation) {
-    case 'p': put(get(world.cell)); break;
-    case 'c': replace(root, get(world.cell)); break;
+    case 'p': put_any(get_any(world.cell)); break;
+    case 'c': replace(root, get_any(world.cell)); break;
     case 'x': replace(&world.cell, NULL); break;
     case 'n': replace(root, make(world.cell)); break;
     case 'w':
-        if (world.weak != NULL && elision_ref_try_get(self(), &world.weak->ref)) {
-            assert_int_equal(world.weak->state, ALIVE);
+        if (world.weak != NULL && elision_ref_try_get(self(), &world.weak->mortal.ref)) {
+            assert_int_equal(world.weak->mortal.state, ALIVE);
             replace(root, world.weak);
         }
         break;
@@ -232,7 +207,7 @@ end_section(char operation)
 static bool
 run_section(unsigned conflicts, int steps)
 {
-    const char **next = &world.workers[world.now].next;
+    const char **next = &world.workers[now].next;
 
     ++*next;
     elision_ref_begin(self(), ELISION_SPECULATIVE, conflicts);
@@ -250,23 +225,23 @@ run_section(unsigned conflicts, int steps)
 static void
 finish(void)
 {
-    for (world.now = 0; world.now < THREADS; world.now++) {
-        if (!world.workers[world.now].exited) {
+    for (now = 0; now < THREADS; now++) {
+        if (!world.workers[now].exited) {
             elision_ref_begin(self(), ELISION_LOCKED, 0);
             elision_ref_end(self(), ELISION_SETTLE_DETACH);
         }
     }
-    for (world.now = 0; world.now < THREADS; world.now++) {
-        if (!world.workers[world.now].exited) {
+    for (now = 0; now < THREADS; now++) {
+        if (!world.workers[now].exited) {
             elision_ref_thread_exit(self());
         }
     }
-    world.now = 0;
+    now = 0;
     for (int i = 0; i < world.used; i++) {
         const struct object *o = &world.objects[i];
-        assert_int_equal(o->state == ALIVE, trace(o) != 0);
-        if (o->state == ALIVE) {
-            assert_int_equal(elision_ref_count(self(), &o->ref), trace(o));
+        assert_int_equal(o->mortal.state == ALIVE, trace(o) != 0);
+        if (o->mortal.state == ALIVE) {
+            assert_int_equal(elision_ref_count(self(), &o->mortal.ref), trace(o));
         }
     }
     replace(&world.cell, NULL);
@@ -274,7 +249,7 @@ finish(void)
         replace(&world.workers[t].root, NULL);
     }
     for (int i = 0; i < world.used; i++) {
-        assert_int_equal(world.objects[i].state, DEAD);
+        assert_int_equal(world.objects[i].mortal.state, DEAD);
     }
     leaves++;
 }
@@ -291,14 +266,14 @@ explore_section(int t, const struct snapshot *before)
         bool complete = false;
         for (int steps = 0; !complete; steps++) {
             restore(before);
-            world.now = t;
+            now = t;
             complete = run_section(conflicts, steps);
             aborts += !complete;
         }
         explore();
     }
     restore(before);
-    world.now = t;
+    now = t;
     world.lock = t;
     w->locked = true;
     w->next++;
@@ -312,7 +287,7 @@ one_step(int t)
     struct worker *w = &world.workers[t];
     char operation = *w->next++;
 
-    world.now = t;
+    now = t;
     if (ends_section(operation)) {
         end_section(operation);
         w->locked = false;
@@ -323,7 +298,7 @@ one_step(int t)
         w->exited = true;
     }
     else if (operation == 'p' && !w->locked) {
-        put(get(w->root));
+        put_any(get_any(w->root));
     }
     else {
         operate(operation);
@@ -369,14 +344,10 @@ life(const char *name, const char *first, const char *s0, const char *s1, const 
     leaves = aborts = 0;
     memset(&world, 0, sizeof world);
     world.lock = -1;
-    elision_ref_heap_init(&heap, destroy, NULL);
-    for (int t = 0; t < THREADS; t++) {
-        records[t] = elision_ref_thread_enter(&heap);
-        assert_non_null(records[t]);
-    }
+    enter_threads(destroy);
     world.workers[0].root = make(NULL);
-    world.cell = get(world.workers[0].root);
-    world.now = 1;
+    world.cell = get_any(world.workers[0].root);
+    now = 1;
     world.workers[1].next = first;
     while (*world.workers[1].next != 0) {
         assert_true(run_section(1, 1000));
