@@ -14,7 +14,8 @@ RTM_DEFS = -DVGA_amd64=1 -DVGO_linux=1 -DVGP_amd64_linux=1 -DVGPV_amd64_linux_va
 RTM_CFLAGS = -std=gnu11 -O2 -g -fno-stack-protector -fno-builtin -fno-pie \
   -fno-strict-aliasing -fcf-protection=none -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
   -Wmissing-prototypes
-RTM_WRAP = -Wl,--wrap=vgPlain_sigframe_create -Wl,--wrap=vgPlain_nuke_all_threads_except \
+RTM_WRAP = -Wl,--wrap=vgPlain_sigframe_create -Wl,--wrap=vgPlain_sigframe_destroy \
+	-Wl,--wrap=vgPlain_nuke_all_threads_except \
   -Wl,--wrap=vgPlain_synth_fault_perms -Wl,--wrap=vgPlain_synth_fault_mapping \
   -Wl,--wrap=vgPlain_disp_run_translations
 

@@ -77,6 +77,8 @@ extern void __real_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr 
 extern void __wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top,
                                            const void *info, const void *uc, void *handler,
                                            UInt flags, const void *mask, void *restorer);
+extern void __real_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt);
+extern void __wrap_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt);
 extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __real_vgPlain_synth_fault_perms(ThreadId tid, Addr a);

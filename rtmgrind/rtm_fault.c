@@ -169,6 +169,19 @@ __wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top, const v
     __real_vgPlain_sigframe_create(tid, on_altstack, top, info, uc, handler, flags, mask, restorer);
 }
 
+/* The handler returns. The frame holds the shadow registers, too, as they were when it was made;
+ * but time has gone on since. */
+void
+__wrap_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt)
+{
+    struct rtm_thread *t = &rtm_threads[tid];
+    const struct rtm_shadow now = *t->shadow;
+
+    __real_vgPlain_sigframe_destroy(tid, is_rt);
+    *t->shadow = now;
+    t->shadow->extended = 1;
+}
+
 /* Once, after the core has installed its handlers; it does not install those
  * for faults again. */
 void

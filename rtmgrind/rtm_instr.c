@@ -379,6 +379,7 @@ rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layou
             s = virtual_rdtsc(s);
         }
         rtm_ir_accesses(&c, s);
+        rtm_ir_note_extended(&c, s);
         rtm_ir_add(&c, s);
     }
     copy_end(&c, in);

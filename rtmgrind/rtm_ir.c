@@ -88,3 +88,35 @@ rtm_ir_exit_if(struct rtm_ir *c, IRTemp ret, ULong value, IRJumpKind kind, Addr 
 
     rtm_ir_exit_to(c, is, kind, to);
 }
+
+static Bool
+writes_extended(const IRStmt *s)
+{
+    const IRDirty *d;
+    Int i;
+
+    switch (s->tag) {
+    case Ist_Put: return s->Ist.Put.offset >= RTM_EXTENDED && s->Ist.Put.offset < RTM_SHADOW_BASE;
+    case Ist_PutI: return s->Ist.PutI.details->descr->base >= RTM_EXTENDED;
+    case Ist_Dirty:
+        d = s->Ist.Dirty.details;
+        for (i = 0; i < d->nFxState; i++) {
+            const Int last = d->fxState[i].offset + d->fxState[i].size +
+                             d->fxState[i].nRepeats * d->fxState[i].repeatLen;
+            if (d->fxState[i].fx != Ifx_Read && last > RTM_EXTENDED) {
+                return True;
+            }
+        }
+        return False;
+    default: return False;
+    }
+}
+
+void
+rtm_ir_note_extended(struct rtm_ir *c, const IRStmt *s)
+{
+    if (!c->extended && writes_extended(s)) {
+        c->extended = True;
+        rtm_ir_add(c, IRStmt_Put(SHADOW(extended), rtm_ir_u64(1)));
+    }
+}

@@ -13,6 +13,7 @@ struct rtm_ir {
     IRSB *out;
     IRTemp active;   /* Ity_I1: accesses must be checked; made on demand */
     IRTemp in_tx;    /* Ity_I1 */
+    Bool extended;   /* writes extended registers: noted */
     Addr pc;         /* current instruction */
     Int n_insns;     /* begun in this block */
     IRTemp rax, rcx; /* CPUID's inputs */
@@ -43,6 +44,9 @@ IRExpr *rtm_ir_both(struct rtm_ir *c, IRExpr *a, IRExpr *b); /* b may be NULL */
 void rtm_ir_declare_fx(IRDirty *d, IREffect fx, Int offset, Int size);
 void rtm_ir_exit_to(struct rtm_ir *c, IRExpr *guard, IRJumpKind kind, Addr to);
 void rtm_ir_exit_if(struct rtm_ir *c, IRTemp ret, ULong value, IRJumpKind kind, Addr to);
+
+/* Before statement s: the block is about to write extended registers, if s does. */
+void rtm_ir_note_extended(struct rtm_ir *c, const IRStmt *s);
 
 /* rtm_access.c: before statement s, a helper call for each of its accesses. */
 void rtm_ir_accesses(struct rtm_ir *c, const IRStmt *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Which transaction holds which cache line.  One entry per line that some live
- * transaction has read or written, or whose last atomic access is remembered
+ * transaction reads or writes, or did, or whose last atomic access is remembered
  * for the cost of moving it; a hash table with chains.
  *
  * Conflicts are eager and the requester wins, at the granularity of a line, as
@@ -10,15 +10,16 @@
  * matter whether the requester is in a transaction.
  */
 
-#include "rtm_priv.h"
+#include "rtm_touch.h"
 
 struct rtm_line {
     struct rtm_line *next;
     Addr addr;
     ULong readers; /* bit per core */
     Int writer;    /* core, or -1 */
-    Int last;      /* core that has it to itself, or -1: unknown, shared */
+    Int last;      /* core that has it to itself, or: */
 };
+enum { UNKNOWN = -1, SHARED = -2 };
 
 enum { BUCKET_BITS = 16, BUCKETS = 1 << BUCKET_BITS };
 
@@ -74,29 +75,40 @@ find_or_add(Addr line)
     l->addr = line;
     l->readers = 0;
     l->writer = -1;
-    l->last = -1;
+    l->last = UNKNOWN;
     l->next = buckets[h];
     buckets[h] = l;
     n_lines++;
     return l;
 }
 
-static void
-drop_if_unused(struct rtm_line *l)
+/* Is it in the table only because somebody used it once? */
+static inline Bool
+is_idle(const struct rtm_line *l)
 {
-    struct rtm_line **link;
+    return !l->readers && l->writer < 0 && l->last == UNKNOWN;
+}
 
-    if (l->readers || l->writer >= 0 || l->last >= 0) {
-        return;
+/* Takes idle lines out of the table. */
+static void
+drop_idle(void)
+{
+    Int i;
+
+    for (i = 0; i < BUCKETS; i++) {
+        struct rtm_line **link = &buckets[i], *l;
+        while ((l = *link) != NULL) {
+            if (!is_idle(l)) {
+                link = &l->next;
+                continue;
+            }
+            *link = l->next;
+            l->addr = 1; /* no line, for who remembers where it was: line_of() */
+            l->next = free_lines;
+            free_lines = l;
+            n_lines--;
+        }
     }
-    link = &buckets[hash(l->addr)];
-    while (*link != l) {
-        link = &(*link)->next;
-    }
-    *link = l->next;
-    l->next = free_lines;
-    free_lines = l;
-    n_lines--;
 }
 
 void
@@ -108,29 +120,38 @@ rtm_lines_trim(void)
     if (n_lines < MOST) {
         return;
     }
+    drop_idle();
+    if (n_lines < MOST / 2) {
+        return;
+    }
     for (i = 0; i < BUCKETS; i++) {
-        struct rtm_line *l = buckets[i], *next;
-        for (; l; l = next) {
-            next = l->next;
-            l->last = -1;
-            drop_if_unused(l);
+        struct rtm_line *l;
+        for (l = buckets[i]; l; l = l->next) {
+            l->last = UNKNOWN;
         }
     }
+    drop_idle();
 }
 
+/* The transaction ends. Its lines stay in the table: it, or one like it, comes back to them. */
 void
 rtm_lines_release(struct rtm_tx *tx)
 {
     Int i;
 
     for (i = 0; i < tx->n_touch; i++) {
-        struct rtm_line *l = tx->touch[i].line;
+        const struct rtm_touch *t = &tx->touch[i];
+        struct rtm_line *l = t->line;
         l->readers &= ~(1ULL << tx->core);
-        if (l->writer == tx->core) {
+        if (t->write) {
             l->writer = -1;
+            *rtm_set_count(tx, t->addr) = 0;
         }
-        drop_if_unused(l);
+        if (l->last == SHARED && !l->readers && l->writer < 0) {
+            l->last = UNKNOWN;
+        }
     }
+    tx->n_touch = tx->n_read = tx->n_write = 0;
 }
 
 /* ------------------------------------------------------------------ */
@@ -198,28 +219,21 @@ lose(Int core, const struct access *x)
 }
 
 /* Take l for an access by core `me` (-1: the kernel): whoever holds it in a
- * way that conflicts aborts.  l itself may be freed by that. */
+ * way that conflicts aborts. */
 static void
-take(struct rtm_line *l, Int me, const struct access *x)
+take(const struct rtm_line *l, Int me, const struct access *x)
 {
     ULong readers;
 
     if (l->writer >= 0 && l->writer != me) {
         lose(l->writer, x);
-        l = find(x->line);
     }
-    if (!x->write || !l) {
+    if (!x->write) {
         return;
     }
     readers = l->readers & ~(me >= 0 ? 1ULL << me : 0ULL);
-    while (readers) {
-        const Int core = __builtin_ctzll(readers);
-        readers &= readers - 1;
-        lose(core, x);
-        l = find(x->line);
-        if (!l) {
-            return;
-        }
+    for (; readers; readers &= readers - 1) {
+        lose(__builtin_ctzll(readers), x);
     }
 }
 
@@ -232,7 +246,7 @@ transfer(struct rtm_line *l, Int me, Bool write)
     if (l->last >= 0 && l->last != me) {
         note_transfer(rtm_clock());
         rtm_clock_add(rtm_opt.cost_line);
-        l->last = -1;
+        l->last = SHARED;
     }
     if (write) {
         l->last = me;
@@ -246,22 +260,19 @@ is_taken(const struct rtm_line *l, Int me, Bool write)
     return (l->writer >= 0 && l->writer != me) || (write && (l->readers & ~(1ULL << me)));
 }
 
-/* An access that is new to the transaction: first to the line, first write, or first to a word.
+/* An access that is new to the transaction: first to the line l, first write, or first to a word.
  * i: the line's place in tx->touch, -1: not known. */
 static Int
-tx_touch(struct rtm_tx *tx, const struct access *x, Int i)
+tx_touch(struct rtm_tx *tx, struct rtm_line *l, const struct access *x, Int i)
 {
     const Int me = tx->core;
-    struct rtm_line *l;
     struct rtm_touch *t;
 
     if (rtm_opt.page_faults && rtm_page_fault(x->line, x->write)) {
         rtm_tx_page_fault();
     }
-    l = find_or_add(x->line);
     if (is_taken(l, me, x->write)) {
         take(l, me, x);
-        l = find_or_add(x->line);
     }
     if (i < 0 && (l->writer == me || (l->readers & 1ULL << me))) {
         i = rtm_touch_of(tx, x->line);
@@ -281,21 +292,34 @@ tx_touch(struct rtm_tx *tx, const struct access *x, Int i)
         t->write = True;
         l->writer = me;
         tx->n_write++;
-        rtm_check_capacity(tx, x->line, True);
+        rtm_check_writes(tx, x->line);
     }
     else if (!x->write && !t->read) {
         t->read = True;
         l->readers |= 1ULL << me;
         tx->n_read++;
-        rtm_check_capacity(tx, x->line, False);
+        rtm_check_reads(tx);
     }
     return i;
+}
+
+static inline struct rtm_seen *
+seen_slot(struct rtm_tx *tx, Addr line)
+{
+    return &tx->seen[line / RTM_LINE % RTM_SEEN];
+}
+
+/* The table's entry, which the slot remembers from this transaction or one before. */
+static inline struct rtm_line *
+line_of(const struct rtm_seen *s, Addr line)
+{
+    return s->line && s->line->addr == line ? s->line : find_or_add(line);
 }
 
 static inline Bool
 is_seen(const struct rtm_seen *s, const struct rtm_tx *tx, Addr line)
 {
-    return s->line == line && s->gen == tx->gen;
+    return s->gen == tx->gen && s->line->addr == line;
 }
 
 /* Nothing new: the transaction has accessed all of these words, and written to the line if this
@@ -306,34 +330,29 @@ is_known(const struct rtm_seen *s, const struct rtm_tx *tx, Addr line, UInt word
     return is_seen(s, tx, line) && !(words & ~s->words) && (!write || s->written);
 }
 
-static inline struct rtm_seen *
-seen_slot(struct rtm_tx *tx, Addr line)
-{
-    return &tx->seen[line / RTM_LINE % RTM_SEEN];
-}
-
 static void
 tx_access(struct rtm_tx *tx, const struct access *x)
 {
     struct rtm_seen *s = seen_slot(tx, x->line);
-    const Bool known = is_seen(s, tx, x->line);
+    const Bool seen = is_seen(s, tx, x->line);
+    struct rtm_line *l;
 
     if (is_known(s, tx, x->line, x->words, x->write)) {
         return;
     }
+    l = line_of(s, x->line);
     if (tx->suspended && !x->write) {
         /* XSUSLDTRK: the load is not tracked, yet it must not see another
            transaction's uncommitted store. */
-        struct rtm_line *l = find(x->line);
-        if (l && l->writer != tx->core) {
+        if (l->writer != tx->core) {
             take(l, tx->core, x);
         }
         return;
     }
-    s->touch = tx_touch(tx, x, known ? s->touch : -1);
-    s->words = x->words | (known ? s->words : 0);
-    s->written = x->write || (known && s->written);
-    s->line = x->line;
+    s->touch = tx_touch(tx, l, x, seen ? s->touch : -1);
+    s->words = x->words | (seen ? s->words : 0);
+    s->written = x->write || (seen && s->written);
+    s->line = l;
     s->gen = tx->gen;
 }
 
@@ -343,12 +362,11 @@ plain_access(const struct access *x)
     struct rtm_line *l = find(x->line);
     const Int me = rtm_cur->core;
 
-    if (l) {
+    if (l && !is_idle(l)) {
         if (l->writer >= 0 || (x->write && l->readers)) {
             take(l, me, x);
-            l = find(x->line);
         }
-        if (l) {
+        if (!is_idle(l)) {
             transfer(l, me, x->write);
         }
     }
@@ -358,9 +376,21 @@ plain_access(const struct access *x)
 }
 
 static void
-access_range(Addr a, SizeT n, Bool write)
+access_line(const struct access *x)
 {
     struct rtm_tx *tx = &rtm_cur->tx;
+
+    if (tx->state != RTM_TX_NONE) {
+        tx_access(tx, x);
+    }
+    else {
+        plain_access(x);
+    }
+}
+
+static void
+access_range(Addr a, SizeT n, Bool write)
+{
     Addr line = VG_ROUNDDN(a, RTM_LINE);
     const Addr last = VG_ROUNDDN(a + n - 1, RTM_LINE);
 
@@ -369,12 +399,7 @@ access_range(Addr a, SizeT n, Bool write)
     }
     for (;; line += RTM_LINE) {
         const struct access x = part_of(line, a, n, write);
-        if (tx->state != RTM_TX_NONE) {
-            tx_access(tx, &x);
-        }
-        else {
-            plain_access(&x);
-        }
+        access_line(&x);
         if (line == last) {
             break;
         }
@@ -389,18 +414,20 @@ access_few(Addr a, SizeT n, Bool write)
     const UInt from = a % RTM_LINE, to = from + (UInt)n - 1;
     const Addr line = a - from;
 
-    if (to < RTM_LINE) {
-        if (tx->state != RTM_TX_NONE) {
-            const UInt words = (2u << to / 8) - (1u << from / 8);
-            if (is_known(seen_slot(tx, line), tx, line, words, write)) {
-                return;
-            }
-        }
-        else if (!rtm_opt.coherence && !find(line)) {
-            return;
+    if (to >= RTM_LINE) {
+        access_range(a, n, write);
+    }
+    else if (tx->state != RTM_TX_NONE) {
+        const UInt words = (2u << to / 8) - (1u << from / 8);
+        if (!is_known(seen_slot(tx, line), tx, line, words, write)) {
+            const struct access x = {line, a, (UChar)words, write};
+            tx_access(tx, &x);
         }
     }
-    access_range(a, n, write);
+    else if (rtm_opt.coherence || find(line)) {
+        const struct access x = part_of(line, a, n, write);
+        plain_access(&x);
+    }
 }
 
 VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n)
@@ -424,7 +451,10 @@ VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
         return;
     }
     if (rtm_cur->tx.state == RTM_TX_NONE && rtm_sched_threads_live() > 1) {
-        struct rtm_line *l = find_or_add(line); /* remembered, for the next core that wants it */
+        struct rtm_line *l = find_or_add(line);
+        if (is_idle(l)) {
+            l->last = rtm_cur->core; /* for the next core that wants it */
+        }
         if (l->last == rtm_cur->core && l->writer < 0 && !l->readers && a + n <= line + RTM_LINE) {
             return; /* has it to itself already */
         }

@@ -219,6 +219,8 @@ post_clo_init(void)
         VG_(umsg)("rtmgrind: --smt=%d: more threads than the cache has ways\n", rtm_opt.smt);
         VG_(exit)(1);
     }
+    rtm_opt.ways /= rtm_opt.smt;
+    rtm_opt.read_lines /= rtm_opt.smt;
     if (rtm_opt.page_faults && !rtm_page_init()) {
         VG_(umsg)("rtmgrind: --page-faults=yes: cannot read /proc/self/pagemap\n");
         VG_(exit)(1);

@@ -8,7 +8,7 @@
  *   rtm_decode.c   guest bytes -> RTM instruction, or unfriendly instruction
  *   rtm_txn.c      transactions: begin, commit, doom, rollback
  *   rtm_lines.c    which transaction holds which cache line; conflicts
- *   rtm_touch.c    what a transaction has touched; capacity
+ *   rtm_touch.h    what a transaction has touched; capacity (rtm_touch.c)
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
  *   rtm_pace.c     where virtual time must not outrun real time
@@ -130,8 +130,13 @@ struct rtm_shadow {
     ULong deadline; /* the block that passes it leaves to the scheduler */
     ULong active;   /* non-zero: accesses must be checked */
     ULong in_tx;    /* non-zero: this thread is in a transaction */
+    ULong extended; /* non-zero: registers from RTM_EXTENDED on differ from those saved last */
 };
-enum { RTM_SHADOW_BASE = sizeof(VexGuestAMD64State) };
+enum {
+    RTM_SHADOW_BASE = sizeof(VexGuestAMD64State),
+    RTM_EXTENDED = offsetof(VexGuestAMD64State, guest_YMM0) /* vector and x87 state: most of it */
+};
+_Static_assert(RTM_EXTENDED % 16 == 0 && RTM_SHADOW_BASE % 16 == 0, "rtm_copy copies 16 bytes");
 
 /* ------------------------------------------------------------------ */
 /* Transactions                                                        */
@@ -150,10 +155,10 @@ struct rtm_touch {
 
 enum rtm_tx_state { RTM_TX_NONE = 0, RTM_TX_LIVE, RTM_TX_DOOMED };
 
-/* A line that a transaction accessed last of those that share the slot; valid while the
- * generation matches. */
+/* A line that the thread's transactions accessed last of those that share the slot; what is said
+ * of it is the running transaction's if the generation matches. */
 struct rtm_seen {
-    Addr line;
+    struct rtm_line *line; /* NULL: none yet */
     UInt gen;
     Int touch; /* its place in rtm_tx.touch */
     UChar words;
@@ -364,14 +369,6 @@ rtm_spread(Addr line)
 {
     return (UInt)((line >> 6) * 0x9E3779B97F4A7C15ULL >> 32);
 }
-
-/* rtm_touch.c */
-void rtm_begin_touch(struct rtm_tx *tx);
-void rtm_end_touch(struct rtm_tx *tx);
-Int rtm_touch_of(struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
-Int rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l, Addr line);
-void rtm_note_words(struct rtm_touch *t, UChar words);
-void rtm_check_capacity(struct rtm_tx *tx, Addr line, Bool write); /* dooms when it is too much */
 
 /* rtm_decode.c */
 enum rtm_insn {

@@ -326,6 +326,7 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     t->tx.gen = gen;
     t->tid = tid;
     t->shadow = &t->early;
+    t->early.extended = 1;
     t->core = -1;
     t->wake_at = RTM_NEVER;
     t->state = RTM_T_NEW;

@@ -15,7 +15,7 @@
  *   which it does before the next block: the event counter is zeroed.
  */
 
-#include "rtm_priv.h"
+#include "rtm_touch.h"
 #include "rtm_core.h"
 
 Int rtm_live;
@@ -38,7 +38,6 @@ leave_tx(struct rtm_thread *t)
     struct rtm_tx *tx = &t->tx;
 
     rtm_lines_release(tx);
-    rtm_end_touch(tx);
     tx->state = RTM_TX_NONE;
     tx->nest = 0;
     tx->suspended = False;
@@ -58,6 +57,12 @@ note_length(ULong cycles)
 {
     last_tx = rtm_clock() > last_tx ? rtm_clock() : last_tx;
     rtm_tx_cycles_avg += ((Long)cycles - (Long)rtm_tx_cycles_avg) / 16;
+}
+
+static void
+copy_extended(UChar *to, const UChar *from)
+{
+    rtm_copy(to + RTM_EXTENDED, from + RTM_EXTENDED, RTM_SHADOW_BASE - RTM_EXTENDED);
 }
 
 /* Restore memory and registers: 16.3.5, "restores the architectural state".
@@ -81,7 +86,11 @@ roll_back(struct rtm_thread *t, UInt status)
     }
     saved->guest_RAX = status;
     saved->guest_RIP = tx->fallback;
-    rtm_copy((UChar *)t->gs + skip, tx->saved + skip, sizeof *saved - skip);
+    rtm_copy((UChar *)t->gs + skip, tx->saved + skip, RTM_EXTENDED - skip);
+    if (t->shadow->extended) {
+        copy_extended((UChar *)t->gs, tx->saved);
+        t->shadow->extended = 0;
+    }
 }
 
 static void
@@ -243,8 +252,12 @@ begin(struct rtm_thread *t, const UChar *gs, Addr pc, Addr fallback)
     tx->fallback = fallback;
     tx->suspended = False;
     tx->begin_clock = rtm_clock();
-    rtm_begin_touch(tx);
-    rtm_copy(tx->saved, gs, sizeof tx->saved);
+    rtm_new_generation(tx);
+    rtm_copy(tx->saved, gs, RTM_EXTENDED);
+    if (t->shadow->extended) { /* else those saved last are these */
+        copy_extended(tx->saved, gs);
+        t->shadow->extended = 0;
+    }
     tx->site = rtm_site_of(pc, label_of(t));
     tx->n_labels = t->n_labels;
     rtm_live++;

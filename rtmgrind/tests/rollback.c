@@ -323,6 +323,30 @@ x87_state(void **state)
     assert_true(st1 > 3.14159 && st1 < 3.1416);
 }
 
+/* What changes the stack's contents alone, or all of it at once. */
+#define ST0_SURVIVES(change)                                         \
+    double st0 = 0;                                                  \
+    __asm__ volatile("fninit\n\tfld1\n\txbegin 1f\n\t" change "\n\t" \
+                     "xabort $1\n1: fstpl %0\n\tfninit"              \
+                     : "=m"(st0)                                     \
+                     :                                               \
+                     : "rax", "memory");                             \
+    assert_true(st0 == 1.0)
+
+static void
+x87_register_alone(void **state)
+{
+    ST0_SURVIVES("fchs");
+    (void)state;
+}
+
+static void
+x87_reset_alone(void **state)
+{
+    ST0_SURVIVES("fninit");
+    (void)state;
+}
+
 static void
 mxcsr_rounding(void **state)
 {
@@ -460,6 +484,8 @@ main(void)
         cmocka_unit_test(flags_clear),
         cmocka_unit_test(segment_bases),
         cmocka_unit_test(x87_state),
+        cmocka_unit_test(x87_register_alone),
+        cmocka_unit_test(x87_reset_alone),
         cmocka_unit_test(mxcsr_rounding),
         cmocka_unit_test(sse_registers),
         cmocka_unit_test(avx_registers),
