@@ -124,14 +124,14 @@ is_trial(const struct elision_arbiter *arbiter)
            arbiter->phase == ELISION_ARBITER_TRY_SPECULATION;
 }
 
-/* Aborts and hardly a section: no need to count more. */
+/* Aborts, several by each thread, and hardly a section: no need to count more. */
 static bool
 is_hopeless(const struct elision_arbiter *arbiter, const struct elision_arbiter_sums *sums)
 {
     uint64_t done = sums->sections - arbiter->sums.sections;
     uint64_t aborts = sums->aborts - arbiter->sums.aborts;
 
-    return !is_locked(arbiter) && aborts >= SECTIONS_MIN && aborts >= 4 * done;
+    return !is_locked(arbiter) && aborts >= SECTIONS_MIN && aborts >= 4 * (done + sums->threads);
 }
 
 /* Where all take the lock, the rate is steady as long as the program does the same, but for a
@@ -159,7 +159,7 @@ remember(struct elision_arbiter_count *usual, const struct elision_arbiter_count
         *usual = *seen;
         return;
     }
-    usual->rate = usual->rate / 2 + seen->rate / 2;
+    usual->rate = usual->rate - usual->rate / 4 + seen->rate / 4;
     usual->sections += seen->sections;
 }
 
@@ -225,7 +225,14 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
     bool known = rate > other ? arbiter->count[locked].sections >= SECTIONS_ENOUGH : steady;
 
     if ((known && clear(&arbiter->count[0], &arbiter->count[1])) ||
-        (is_hopeless(arbiter, sums) && rate < other) || length >= PIECE_MAX) {
+        (is_hopeless(arbiter, sums) && rate < other)) {
+        choose(arbiter, now, !locked, sums->threads);
+    }
+    else if (steady && arbiter->count[!locked].sections < SECTIONS_MIN &&
+             arbiter->count[locked].sections >= SECTIONS_ENOUGH) {
+        begin_trial(arbiter, now, locked, sums->threads); /* the other way was hardly counted */
+    }
+    else if (length >= PIECE_MAX) {
         choose(arbiter, now, !locked, sums->threads);
     }
     else if (steady) {
@@ -308,13 +315,16 @@ sum(uint32_t index, struct elision_arbiter_sums *sums)
                             atomic_load_explicit(&state->count.locked, memory_order_relaxed) +
                             atomic_load_explicit(&state->granted, memory_order_relaxed) -
                             atomic_load_explicit(&state->credit, memory_order_relaxed);
+        uint64_t aborts = 0;
+
+        for (unsigned i = 0; i < ELISION_ABORT_REASONS; i++) {
+            aborts += atomic_load_explicit(&state->count.aborts[i], memory_order_relaxed);
+        }
         sums->sections += sections;
-        sums->threads += sections != 0;
+        sums->aborts += aborts;
+        sums->threads += sections + aborts != 0;
         sums->lost += atomic_load_explicit(&state->count.cycles_wasted, memory_order_relaxed) +
                       atomic_load_explicit(&state->count.cycles_waiting, memory_order_relaxed);
-        for (unsigned i = 0; i < ELISION_ABORT_REASONS; i++) {
-            sums->aborts += atomic_load_explicit(&state->count.aborts[i], memory_order_relaxed);
-        }
     }
 }
 

@@ -10,11 +10,11 @@
  *
  * Every phase first settles, so that all threads follow, then counts. A trial ends as soon as its
  * count says clearly which way is better, and what it loses is no more than one part in RESTS of
- * what follows; a choice that is confirmed lasts twice as long as before, up to a limit. Meanwhile
- * the rate is looked at: a choice is tried anew, before its time, when the lock's rate has
- * changed, or when speculating does hardly more than the lock did. Time during which nobody asks
- * is not counted. So trials of the worse way cost little, and a change of phase in the program is
- * noticed soon.
+ * what follows; when the other way had hardly been counted before, that is tried once more first.
+ * A choice that is confirmed lasts twice as long as before, up to a limit. Meanwhile the rate is
+ * looked at: a choice is tried anew, before its time, when the lock's rate has changed, or when
+ * speculating does hardly more than the lock did. Time during which nobody asks is not counted.
+ * So trials of the worse way cost little, and a change of phase in the program is noticed soon.
  */
 #ifndef ELISION_ARBITER_H
 #define ELISION_ARBITER_H
@@ -36,7 +36,7 @@ struct elision_arbiter_sums {
     uint64_t sections;
     uint64_t aborts;
     uint64_t lost;    /* cycles in aborted transactions, and waiting */
-    uint32_t threads; /* that ever ran a section of the site */
+    uint32_t threads; /* that ever ran a section of the site, or tried to */
 };
 
 /* What was done by one way, when last counted. */

@@ -355,9 +355,11 @@ hold_when_free(struct elision_fallback *lock, elision_site_t *site)
     uint64_t before = elision_cycles_();
     struct elision_fallback_wait wait = {.sent = true};
 
-    /* Waiting threads have the time to look: always in a trial, otherwise now and then will do. */
+    /* Waiting threads have the time to look: always in a trial, otherwise now and then will do, but
+     * not all at the same time when they take turns. */
     uint64_t off = elision_site_off_(site);
-    if ((off & ELISION_OFF_TRIAL) || (self->sample % 16 == 0 && (off & ELISION_OFF_ARBITER))) {
+    bool turn = (self->sample + self->id) % 16 == 0;
+    if ((off & ELISION_OFF_TRIAL) || (turn && (off & ELISION_OFF_ARBITER))) {
         consult(lock, state, site, before);
     }
     if (elision_site_off_(site) != 0 || state->policy.skip > 0) {

@@ -35,7 +35,9 @@ leave_speculative(struct elision_thread *self, struct elision_section *section)
     elision_count_(&state->count.cycles_speculating, cycles);
     elision_count_max_(&state->count.max_speculating, cycles);
     state->typical = cycles != 0 ? cycles : state->typical;
-    elision_settle_(state, left.on_credit, 0);
+    if (elision_unsettled_(state)) {
+        elision_settle_(state, left.on_credit, 0);
+    }
     uint32_t grant =
         elision_policy_commit_(elision_params_for_(state), &state->policy, &left.attempt, cycles);
     /* Sites that share a state have no off word to be stopped by: they ask each time. */

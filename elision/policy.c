@@ -9,7 +9,7 @@
 
 /* A site whose section has just failed an attempt is asked again soon; each time it then commits at
  * once, twice as many sections go by before the next question. */
-#define GRANT_MIN 8u
+#define GRANT_MIN 32u
 
 /* Failures that do not count in the budget still end somewhere: no section tries more often. */
 #define ATTEMPTS_MAX 1000

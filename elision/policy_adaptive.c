@@ -138,7 +138,7 @@ static void
 adaptive_commit(const struct elision_policy_params *params, struct elision_policy_state *state,
                 const struct elision_policy_attempt *attempt, uint64_t cycles)
 {
-    for (unsigned reason = 0; reason < ELISION_ABORT_REASONS; reason++) {
+    for (unsigned reason = 0; attempt->total > 0 && reason < ELISION_ABORT_REASONS; reason++) {
         if (attempt->failed[reason] > 0) {
             learn_weight(state, reason, false);
         }

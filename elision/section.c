@@ -153,9 +153,9 @@ elision_account_(struct elision_thread *self)
     }
     for (uint32_t i = 0; i <= elision_site_count_(); i++) {
         struct elision_site_state *state = &self->states[i];
-        uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
-        if (atomic_load_explicit(&state->granted, memory_order_relaxed) != credit) {
-            elision_settle_(state, false, credit);
+        if (elision_unsettled_(state)) {
+            elision_settle_(state, false,
+                            atomic_load_explicit(&state->credit, memory_order_relaxed));
         }
     }
 }

@@ -52,6 +52,14 @@ void elision_section_release_aux_(struct elision_section *section);
 /* Set the credit of a site and add n to its commits, so that a reader sees both or neither. */
 void elision_set_credit_(struct elision_site_state *state, uint32_t credit, uint64_t n);
 
+/* ret:   true if sections ran on credit that nobody has counted yet */
+static inline bool
+elision_unsettled_(const struct elision_site_state *state)
+{
+    return atomic_load_explicit(&state->granted, memory_order_relaxed) !=
+           atomic_load_explicit(&state->credit, memory_order_relaxed);
+}
+
 /* Count what the fast path did on credit, tell the policy, and leave it so much credit.
  * but_last: the last of them aborted, or is to be counted by the caller. */
 void elision_settle_(struct elision_site_state *state, bool but_last, uint32_t credit);

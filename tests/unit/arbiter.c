@@ -131,6 +131,35 @@ a_slow_start_is_no_verdict(void **unused)
     assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
 }
 
+/* What is hardly counted when threads are at their first attempts is tried once more, before the
+ * lock is chosen for long. */
+static void
+a_bad_start_is_tried_again(void **unused)
+{
+    struct run run = {.now = 1000, .sums.threads = 16};
+    const struct machine bad = {{1, 3}, 30}, good = {{9, 3}, 5};
+
+    (void)unused;
+    while (run.arbiter.phase != ELISION_ARBITER_TRY_LOCK) {
+        run_on(&run, &bad, 1000);
+    }
+    run_on(&run, &good, SHORT / 10);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
+}
+
+/* Nor are two aborts of each thread enough to stop counting. */
+static void
+first_aborts_are_no_verdict(void **unused)
+{
+    struct run run = {.now = 1000, .sums.threads = 16};
+    const struct machine machine = {{1, 3}, 6};
+
+    (void)unused;
+    run_on(&run, &machine, 6000);
+    assert_true(run.sums.aborts >= 32);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
+}
+
 /* Nothing done because the program has something else to do says nothing about the lock. */
 static void
 idle_time_is_no_verdict(void **unused)
@@ -184,6 +213,8 @@ main(void)
         cmocka_unit_test(notices_a_change),
         cmocka_unit_test(counts_while_threads_come_are_void),
         cmocka_unit_test(a_slow_start_is_no_verdict),
+        cmocka_unit_test(a_bad_start_is_tried_again),
+        cmocka_unit_test(first_aborts_are_no_verdict),
         cmocka_unit_test(idle_time_is_no_verdict),
         cmocka_unit_test(steps_are_bounded),
     };
