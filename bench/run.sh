@@ -44,8 +44,9 @@ case $mode in
         seeds=${SEEDS:-1 2}
         native_time=${NATIVE_TIME:-0.02}
         native_repetitions=${REPETITIONS:-7}
-        rounds=${ROUNDS:-9}
-        round_time=${NATIVE_TIME:-0.1} # many switch intervals
+        rounds=${ROUNDS:-7}
+        # Hundreds of switch intervals, and dozens of a processor's time slices.
+        round_time=${NATIVE_TIME:-0.25}
         virtual_time=${VIRTUAL_TIME:-0.0006}
         workloads='[a-z-]*'
         interp_threads="1 2 4 8"

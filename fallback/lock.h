@@ -73,9 +73,11 @@ extern uint32_t elision_fallback_passes_;
 extern uint32_t elision_fallback_spins_;
 
 /* Where nothing is elided a waiter spins so many times as long, which is about what going to sleep
- * and being woken take. Native, two threads on two processors, against glibc's mutex: with 14
- * pauses 0.7 of its throughput (bank), 1.0 (empty), 1.2 (think); with 126 1.1, 1.0 and 1.3. */
-#define ELISION_FALLBACK_ALONE 9u
+ * and being woken take. It looks at ever longer intervals, so a longer spin means fewer looks that
+ * take the lock, and its data, from a thread that runs well with them. Native, two threads on two
+ * processors, throughput beside glibc's mutex (bank, empty, think): 9 times 1.0, 1.1, 1.3; 18 times
+ * 1.7, 1.1, 1.3; 36 times 2.4, 1.1, 1.3, but a fifth more CPU time where the holder sleeps. */
+#define ELISION_FALLBACK_ALONE 18u
 
 /* What waiting took. */
 struct elision_fallback_wait {
