@@ -13,7 +13,8 @@
 # A benchmark that fails is in the file as such.
 # Exit status: 0 written, and each litmus outcome is the emulator's; 1 written, and one differs;
 # 2 bad usage or something is missing; 3 no RTM on this machine: one line, nothing is written.
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh" hwcheck
+here=$(dirname "${BASH_SOURCE[0]}")
+. "$here/common.sh" hwcheck
 
 [ $# -eq 2 ] || die "usage: hwcheck.sh OUT FILE"
 out=$1
@@ -110,7 +111,7 @@ esac
 
 # In cycles of the time stamp counter, whose rate the benchmarks' context has; and what the
 # emulator's options would have to be to agree.
-jq 'def median: sort | .[(length - 1) / 2 | floor];
+jq -L "$here" 'include "median";
     (.context.tsc_mhz | tonumber) as $mhz
     | [.benchmarks[] | select(.run_type == "iteration" and (.error_occurred | not))
        | . + {part: (.name | sub("/real_time.*"; "") | split("/"))}] as $runs

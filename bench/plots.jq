@@ -2,8 +2,8 @@
 # gnuplot's script for one plot ($plot) of Google Benchmark's JSON; nothing when there is no data
 # for it. Every figure carries its kind of evidence.
 
-def median: sort | if length == 0 then null
-    else (.[(length - 1) / 2 | floor] + .[length / 2 | floor]) / 2 end;
+include "median";
+
 def quoted: "\"" + gsub("_"; " ") + "\"";
 def block($name; $lines): "$\($name) << EOD\n" + ($lines | join("\n")) + "\nEOD\n";
 def svg($width; $height): "set terminal svg size \($width),\($height) font \"sans,12\""

@@ -3,8 +3,8 @@
 # name (repetitions, or seeds of the emulator) the median is shown, and half the range as a share of
 # it.
 
-def median: sort | if length == 0 then null
-    else (.[(length - 1) / 2 | floor] + .[length / 2 | floor]) / 2 end;
+include "median";
+
 def places($n): . as $x | pow(10; $n) as $p | ($x * $p | round) / $p;
 def digits: if . < 0.1 then places(5) else places(2) end;
 def percent: "\(. * 100 | places(1)) %";

@@ -14,7 +14,7 @@ trap 'rm -rf "$scratch"' EXIT
 # plot KIND NAME: DIR/NAME-KIND.svg and a line of Markdown, where there is data for it.
 plot() {
     local kind=$1 name=$2 file=$dir/$2-$1.svg
-    jq -r --arg plot "$name" -f "$here/plots.jq" "$dir/$kind.json" >"$scratch/script" ||
+    jq -r -L "$here" --arg plot "$name" -f "$here/plots.jq" "$dir/$kind.json" >"$scratch/script" ||
         die "cannot read what is to be plotted from $dir/$kind.json"
     [ -s "$scratch/script" ] || return 0
     gnuplot "$scratch/script" >"$scratch/svg" 2>"$scratch/error" && [ -s "$scratch/svg" ] ||
@@ -29,7 +29,7 @@ plot() {
     echo "Made by \`make bench\`, suites of \`bench/README.md\`. Losing rows are left in."
     for kind in hardware native emulated; do
         [ -e "$dir/$kind.json" ] || continue
-        jq -r -f "$here/report.jq" "$dir/$kind.json" || die "cannot read $dir/$kind.json"
+        jq -r -L "$here" -f "$here/report.jq" "$dir/$kind.json" || die "cannot read $dir/$kind.json"
         if ! command -v gnuplot >/dev/null; then
             printf '\nNo plots: gnuplot is not installed.\n'
             continue
