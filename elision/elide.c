@@ -126,27 +126,26 @@ prepare(struct elision_thread *self, struct elision_section *section,
         const struct elision_policy_decision *decision, enum how how)
 {
     struct elision_fallback *lock = section->wanted;
-    uint64_t before = 0;
     struct elision_fallback_wait wait = {.parks = 0};
+    bool queues = decision->aux && section->aux == NULL;
+    bool waits = decision->wait && word_of(lock) != 0;
 
+    if (decision->pauses == 0 && !queues && !waits) {
+        return true;
+    }
+    uint64_t before = elision_cycles_();
     for (uint32_t i = 0; i < decision->pauses; i++) {
         elision_park_pause_();
     }
-    if (decision->aux && section->aux == NULL) {
+    if (queues) {
         section->aux = elision_section_try_aux_(self, lock);
     }
-    if (decision->wait && word_of(lock) != 0) {
-        if (how != HOW_ENTER) {
-            return false;
-        }
-        before = before != 0 ? before : elision_cycles_();
-        struct elision_fallback_wait more = elision_fallback_watch_(lock);
-        wait.parks += more.parks;
+    waits = decision->wait && word_of(lock) != 0;
+    if (waits && how == HOW_ENTER) {
+        wait = elision_fallback_watch_(lock);
     }
-    if (before != 0) {
-        waited(self, section->state, elision_cycles_() - before, wait);
-    }
-    return true;
+    waited(self, section->state, elision_cycles_() - before, wait);
+    return !waits || how == HOW_ENTER;
 }
 
 /* Let the site's arbiter look whether it is time for something new; count it if it is. */

@@ -137,7 +137,8 @@ ELISION_API void elision_leave(elision_lock_t *lock);
  * elision_section_length) is used up; a locked one when somebody asked for the lock to be handed
  * over, or when the policy would rather speculate again.
  * pre:   this thread is inside lock and in no other section, and all it protects is consistent
- * ret:   the path the section is on now: ELISION_SPECULATIVE or ELISION_LOCKED
+ * ret:   the path the section is on now: ELISION_SPECULATIVE or ELISION_LOCKED; ELISION_BUSY after
+ *        misuse, when this thread is not inside
  * order: acquire and release if the section was cut, otherwise none
  * tx:    safe */
 ELISION_API enum elision_path elision_checkpoint(elision_lock_t *lock, elision_site_t *site);

@@ -63,7 +63,6 @@ setup(const struct elision_policy_params *params, struct elision_policy_state *s
         state->random = params->seed | 1u;
     }
     state->length = params->length;
-    state->budget = params->budget;
     if (algorithm_of(params)->setup != NULL) {
         algorithm_of(params)->setup(params, state);
     }
@@ -178,7 +177,6 @@ elision_policy_abort_(const struct elision_policy_params *params,
     if (event.reason != ELISION_ABORT_BUSY || params->busy_budget == ELISION_BUDGET_UNLIMITED) {
         attempt->counted++;
     }
-    state->extra[POLICY_LAST_REASON] = event.reason;
     if (event.reason == ELISION_ABORT_IRREVOCABLE || attempt->total >= ATTEMPTS_MAX) {
         /* The section says itself that it needs the lock; no table overrules that. Algorithms
          * are told, since a site that always ends so had better not try. */

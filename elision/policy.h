@@ -74,12 +74,11 @@ struct elision_policy_state {
     uint32_t window_aborts;                 /* ... speculative outcomes, ... */
     uint32_t window_failed;                 /* ... sections that ended on the lock, ... */
     uint32_t streak;                        /* commits since the last abort, for lengthening */
-    uint32_t budget;                        /* learnt budget (ADAPTIVE, TUNER) */
+    uint32_t budget;                        /* learnt budget (TUNER) */
     uint32_t grant;                         /* sections that went by without asking, last time */
     uint32_t mode;                          /* per algorithm */
     uint16_t weight[ELISION_ABORT_REASONS]; /* share of sections a reason sends to the lock even
                                              * though it was retried; 16-bit fixed point */
-    uint64_t wasted;                        /* cycles in aborted attempts in the window */
     uint64_t usual;                         /* moving average: cycles of a committed one */
     uint64_t extra[8];                      /* per algorithm */
 };

@@ -82,7 +82,6 @@ adaptive_abort(const struct policy_event *event)
     struct elision_policy_state *state = event->state;
     uint32_t length = state->length;
 
-    state->window_aborts++;
     switch (event->reason) {
     case ELISION_ABORT_BUSY: return POLICY_TABLE;
     case ELISION_ABORT_CAPACITY:
@@ -116,7 +115,6 @@ roll_window(struct elision_policy_state *state)
     if (state->window_commits + state->window_failed >= WINDOW) {
         state->window_commits /= 2;
         state->window_failed /= 2;
-        state->window_aborts /= 2;
     }
 }
 

@@ -48,9 +48,6 @@ extern const struct policy_algorithm elision_policy_tuner_;
 extern const struct policy_algorithm elision_policy_gocc_;
 extern const struct policy_algorithm elision_policy_odaira_;
 
-/* The reason of the attempt's last failure, kept in the state for skip tables. */
-#define POLICY_LAST_REASON 7 /* index in state->extra */
-
 /* xorshift32; never 0. */
 static inline uint32_t
 policy_random(struct elision_policy_state *state)

@@ -124,7 +124,8 @@ elision_site_dynamic(uintptr_t key, const char *name)
         if (found != 0) {
             continue;
         }
-        /* The name is written after the key, so a report may find a site without one. */
+        /* The name is written after the key, so a report may find a site without one. [E.DN] pairs
+         * with elision_sites_visit: what the name points to is seen. */
         if (__atomic_compare_exchange_n(&site->key_, &found, (uint64_t)key, false, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED)) {
             __atomic_store_n(&site->name_, name, __ATOMIC_RELEASE);

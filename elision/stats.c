@@ -139,7 +139,7 @@ elision_sites_visit(int (*visit)(const elision_site_t *, const char *, void *), 
     for (uint32_t i = 1; i <= sites && result == 0; i++) {
         const elision_site_t *site = elision_site_at_(i);
         if (site != NULL) {
-            const char *name = __atomic_load_n(&site->name_, __ATOMIC_ACQUIRE);
+            const char *name = __atomic_load_n(&site->name_, __ATOMIC_ACQUIRE); /* [E.DN] */
             result = visit(site, name != NULL ? name : "(no name)", arg);
         }
     }
