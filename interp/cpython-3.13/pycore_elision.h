@@ -50,13 +50,32 @@ struct _PyElision_ThreadState {
     char padding_after[64];
 };
 
+// What follows is asked on paths that are hot without elision too. There it is one comparison, and
+// what it leads to is out of the way: an executable's own code knows where its variables are.
+#if defined(__GNUC__) && !defined(Py_ENABLE_SHARED) && (defined(__PIE__) || !defined(__PIC__))
+#define _PyElision_TLS __attribute__((tls_model("local-exec")))
+#else
+#define _PyElision_TLS
+#endif
+#ifdef __GNUC__
+#define _PyElision_RARELY(condition) __builtin_expect(condition, 0)
+#else
+#define _PyElision_RARELY(condition) (condition)
+#endif
+
 // Set on this thread from a speculative enter to its leave. Exported for the static inline function
 // below, which shared extensions use.
-PyAPI_DATA(_Py_thread_local struct _PyElision_GIL *) _PyElision_speculating;
+PyAPI_DATA(_Py_thread_local struct _PyElision_GIL *) _PyElision_speculating _PyElision_TLS;
 
 // Not NULL on a thread whose changes to counts of objects it does not own go to this table: it is
 // inside a section of an elided GIL, on either path, not alone, and transactions are in use.
-PyAPI_DATA(_Py_thread_local struct elision_coalesce *) _PyElision_table;
+PyAPI_DATA(_Py_thread_local struct elision_coalesce *) _PyElision_table _PyElision_TLS;
+
+static inline int
+_PyElision_Coalesces(void)
+{
+    return _PyElision_RARELY(_PyElision_table != NULL);
+}
 
 // From here on this thread's section must hold the lock: an effect is coming that cannot be undone,
 // or a wait for another thread. A speculative section is aborted and runs again, holding the lock,
@@ -66,12 +85,12 @@ PyAPI_FUNC(void) _PyElision_IrrevocableSlow(void);
 static inline void
 _PyElision_Irrevocable(void)
 {
-    if (_PyElision_speculating != NULL) {
+    if (_PyElision_RARELY(_PyElision_speculating != NULL)) {
         _PyElision_IrrevocableSlow();
     }
 }
 
-// elision_refs.c, while _PyElision_table is not NULL: TryIncRef returns 0 if op is dead. Flush
+// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead. Flush
 // brings op's own count to what this thread knows of it.
 PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
 extern void _PyElision_DecRef(PyObject *op);
@@ -104,7 +123,7 @@ extern int _PyElision_MayCacheLookup(PyObject *name, uint32_t version);
 static inline int
 _PyElision_MutexIsElided(const PyMutex *m)
 {
-    return _PyElision_speculating != NULL && m->_bits == _Py_UNLOCKED;
+    return _PyElision_RARELY(_PyElision_speculating != NULL) && m->_bits == _Py_UNLOCKED;
 }
 
 // take_gil() and drop_gil() for a GIL with an elision of its own. TakeGIL does not return when the
