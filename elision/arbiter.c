@@ -106,7 +106,7 @@ choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t 
     /* Speculation that gets no better than the lock is noticed without a trial. */
     arbiter->until = now + (locked ? length : length * WATCHED);
     arbiter->chosen = better;
-    arbiter->usual = (struct elision_arbiter_count){0, 0};
+    arbiter->usual = (struct elision_arbiter_count){.rate = 0};
     arbiter->odd = false;
     settle(arbiter, locked ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING, now, threads);
 }
@@ -132,6 +132,13 @@ is_hopeless(const struct elision_arbiter *arbiter, const struct elision_arbiter_
     uint64_t aborts = sums->aborts - arbiter->sums.aborts;
 
     return !is_locked(arbiter) && aborts >= SECTIONS_MIN && aborts >= 4 * (done + sums->threads);
+}
+
+/* So many more threads than there were that rates of then and now do not compare. */
+static bool
+have_come(uint32_t were, const struct elision_arbiter_sums *sums)
+{
+    return 2 * sums->threads > 3 * were;
 }
 
 /* Where all take the lock, the rate is steady as long as the program does the same, but for a
@@ -161,6 +168,7 @@ remember(struct elision_arbiter_count *usual, const struct elision_arbiter_count
     }
     usual->rate = usual->rate - usual->rate / 4 + seen->rate / 4;
     usual->sections += seen->sections;
+    usual->threads = seen->threads;
 }
 
 /* Nothing is being tried; seen has been counted for length. A trial is due when the choice has
@@ -176,6 +184,10 @@ look(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
                   is_hopeless(arbiter, sums);
     bool changed = enough && has_changed(arbiter, seen) && now >= arbiter->soon;
 
+    if (locked && enough && sums->threads == arbiter->sums.threads &&
+        have_come(arbiter->count[0].threads, sums)) {
+        changed = true; /* as many as these now are have not been seen to speculate */
+    }
     if (!locked && aborts * TROUBLE <= seen->sections &&
         (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
         arbiter->troubled = false;
@@ -222,15 +234,17 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
 
     arbiter->piece = rate;
     arbiter->pieces++;
-    bool known = rate > other ? arbiter->count[locked].sections >= SECTIONS_ENOUGH : steady;
+    bool enough = arbiter->count[locked].sections >= SECTIONS_ENOUGH;
+    bool known = rate > other ? enough : steady;
+    bool other_known = arbiter->count[!locked].sections >= SECTIONS_MIN &&
+                       !have_come(arbiter->count[!locked].threads, sums);
 
     if ((known && clear(&arbiter->count[0], &arbiter->count[1])) ||
         (is_hopeless(arbiter, sums) && rate < other)) {
         choose(arbiter, now, !locked, sums->threads);
     }
-    else if (steady && arbiter->count[!locked].sections < SECTIONS_MIN &&
-             arbiter->count[locked].sections >= SECTIONS_ENOUGH) {
-        begin_trial(arbiter, now, locked, sums->threads); /* the other way was hardly counted */
+    else if (steady && enough && !other_known) {
+        begin_trial(arbiter, now, locked, sums->threads); /* the other way once more */
     }
     else if (length >= PIECE_MAX) {
         choose(arbiter, now, !locked, sums->threads);
@@ -253,7 +267,7 @@ is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
     bool locked = is_locked(arbiter);
     uint64_t window = arbiter->due - arbiter->began;
 
-    if (now - arbiter->began <= 2 * window || window >= PIECE_MAX ||
+    if (now - arbiter->began <= 2 * window ||
         (is_trial(arbiter) && rate > arbiter->count[!locked].rate)) {
         return false;
     }
@@ -273,8 +287,7 @@ judge(struct elision_arbiter *arbiter, uint64_t now, const struct elision_arbite
     if (is_void(arbiter, now, rate, sums)) {
         return;
     }
-    arbiter->count[is_locked(arbiter)] =
-        (struct elision_arbiter_count){.rate = rate, .sections = done};
+    arbiter->count[is_locked(arbiter)] = (struct elision_arbiter_count){rate, done, sums->threads};
     switch (arbiter->phase) {
     case ELISION_ARBITER_SPECULATING:
     case ELISION_ARBITER_LOCKED: look(arbiter, now, length, sums); break;
@@ -287,9 +300,9 @@ bool
 elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now,
                       const struct elision_arbiter_sums *sums)
 {
-    /* A count during which threads came is void. */
+    /* A count during which many threads came is void. */
     if (!arbiter->counting ||
-        (sums->threads != arbiter->sums.threads && !is_hopeless(arbiter, sums))) {
+        (have_come(arbiter->sums.threads, sums) && !is_hopeless(arbiter, sums))) {
         count_from(arbiter, now, sums, PIECE_MIN);
     }
     else {

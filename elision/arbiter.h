@@ -43,6 +43,7 @@ struct elision_arbiter_sums {
 struct elision_arbiter_count {
     uint64_t rate;     /* sections in 2^20 cycles */
     uint64_t sections; /* behind that rate */
+    uint32_t threads;  /* there were then */
 };
 
 /* All zeros is a site never judged. */

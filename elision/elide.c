@@ -180,7 +180,7 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     elision_count_(&state->count.cycles_wasted, cycles);
     elision_count_max_(&state->count.max_wasted, cycles);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
-    if (section->attempt.total >= 2) {
+    if (section->attempt.total >= 2 || ++state->asked % ELISION_CONSULT == 0) {
         consult(section->wanted, state, section->site, elision_cycles_());
     }
     decision = elision_policy_abort_(elision_params_for_(state), &state->policy, &section->attempt,

@@ -100,13 +100,28 @@ counts_while_threads_come_are_void(void **unused)
     const struct machine machine = {{10, 300}, 9};
 
     (void)unused;
-    for (uint32_t threads = 1; threads <= 64; threads++) {
+    for (uint32_t threads = 1; threads <= 4096; threads *= 2) {
         run.sums.threads = threads;
         run_on(&run, &machine, 3000);
         assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
     }
     run_on(&run, &machine, SHORT);
     assert_true(run.lock);
+}
+
+/* What few threads chose is tried anew when many have come, and no sooner. */
+static void
+more_threads_try_anew(void **unused)
+{
+    struct run run = {.now = 1000, .sums.threads = 2};
+    const struct machine few = {{100, 200}, 50}, many = {{600, 200}, 300};
+
+    (void)unused;
+    run_on(&run, &few, SHORT / 8);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+    run.sums.threads = 16;
+    run_on(&run, &many, SHORT / 8);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
 }
 
 /* As long as a trial gets better it is not over: threads are being woken. */
@@ -160,6 +175,22 @@ first_aborts_are_no_verdict(void **unused)
     assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
 }
 
+/* However long the count was to be. */
+static void
+idle_in_a_long_trial(void)
+{
+    struct run run = {.now = 1000};
+    const struct machine machine = {{30, 32}, 15};
+
+    while (run.arbiter.phase != ELISION_ARBITER_TRY_LOCK ||
+           run.arbiter.due - run.arbiter.began < 128000) {
+        run_on(&run, &machine, 1000);
+    }
+    run.now += 10000000;
+    run_on(&run, &machine, SHORT / 4);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+}
+
 /* Nothing done because the program has something else to do says nothing about the lock. */
 static void
 idle_time_is_no_verdict(void **unused)
@@ -174,6 +205,7 @@ idle_time_is_no_verdict(void **unused)
     run.now += 1000000;
     run_on(&run, &machine, SHORT / 4);
     assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+    idle_in_a_long_trial();
     run.now += 100000000;
     run_on(&run, &machine, SHORT);
     assert_true(run.lock);
@@ -212,6 +244,7 @@ main(void)
         cmocka_unit_test(what_hardly_aborts_is_not_tried),
         cmocka_unit_test(notices_a_change),
         cmocka_unit_test(counts_while_threads_come_are_void),
+        cmocka_unit_test(more_threads_try_anew),
         cmocka_unit_test(a_slow_start_is_no_verdict),
         cmocka_unit_test(a_bad_start_is_tried_again),
         cmocka_unit_test(first_aborts_are_no_verdict),
