@@ -70,7 +70,7 @@ apart(const struct elision_arbiter_count *a, const struct elision_arbiter_count 
     return by >= APART_MAX / 64 * low ? APART_MAX : by * 64 / (low + 1);
 }
 
-/* The two rates differ by more than chance would have it: by four times the error of a count of
+/* The two rates differ by more than chance would have it: by three times the error of a count of
  * independent events. */
 static bool
 clear(const struct elision_arbiter_count *a, const struct elision_arbiter_count *b)
@@ -78,7 +78,7 @@ clear(const struct elision_arbiter_count *a, const struct elision_arbiter_count 
     uint64_t fewer = a->sections < b->sections ? a->sections : b->sections;
     uint64_t parts = apart(a, b);
 
-    return (fewer >= SECTIONS_MIN && parts * parts * fewer > 16 * 64 * 64) ||
+    return (fewer >= SECTIONS_MIN && parts * parts * fewer > 9 * 64 * 64) ||
            (parts == APART_MAX && a->sections + b->sections >= SECTIONS_ENOUGH);
 }
 
