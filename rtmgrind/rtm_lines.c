@@ -135,7 +135,7 @@ rtm_lines_trim(void)
 
 /* The transaction ends. Its lines stay in the table: it, or one like it, comes back to them. */
 void
-rtm_lines_release(struct rtm_tx *tx)
+rtm_lines_release(const struct rtm_tx *tx)
 {
     Int i;
 
@@ -145,13 +145,11 @@ rtm_lines_release(struct rtm_tx *tx)
         l->readers &= ~(1ULL << tx->core);
         if (t->write) {
             l->writer = -1;
-            *rtm_set_count(tx, t->addr) = 0;
         }
         if (l->last == SHARED && !l->readers && l->writer < 0) {
             l->last = UNKNOWN;
         }
     }
-    tx->n_touch = tx->n_read = tx->n_write = 0;
 }
 
 /* ------------------------------------------------------------------ */
@@ -291,14 +289,12 @@ tx_touch(struct rtm_tx *tx, struct rtm_line *l, const struct access *x, Int i)
     if (x->write && !t->write) {
         t->write = True;
         l->writer = me;
-        tx->n_write++;
-        rtm_check_writes(tx, x->line);
+        rtm_count_write(tx, x->line);
     }
     else if (!x->write && !t->read) {
         t->read = True;
         l->readers |= 1ULL << me;
-        tx->n_read++;
-        rtm_check_reads(tx);
+        rtm_count_read(tx);
     }
     return i;
 }

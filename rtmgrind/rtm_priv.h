@@ -359,7 +359,7 @@ VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
 void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
-void rtm_lines_release(struct rtm_tx *tx);
+void rtm_lines_release(const struct rtm_tx *tx);
 ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
 Bool rtm_met_lately(ULong now);
 void rtm_lines_trim(void); /* bound the memory of idle lines */

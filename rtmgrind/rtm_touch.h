@@ -10,6 +10,11 @@
 
 void rtm_new_generation(struct rtm_tx *tx); /* of what is known; at its begin */
 void rtm_grow_touch(struct rtm_tx *tx);
+
+/* One more line: dooms the transaction when that is too much for the cache. */
+void rtm_count_read(struct rtm_tx *tx);
+void rtm_count_write(struct rtm_tx *tx, Addr line);
+void rtm_end_touch(struct rtm_tx *tx);          /* at its end: the sets are empty again */
 Int rtm_touch_of(struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
 
 static inline Int
@@ -37,30 +42,6 @@ rtm_note_words(struct rtm_touch *t, UInt words)
     t->words |= words;
     for (; fresh; fresh &= fresh - 1) {
         t->pc[__builtin_ctz(fresh)] = pc;
-    }
-}
-
-static inline UShort *
-rtm_set_count(struct rtm_tx *tx, Addr line)
-{
-    return &tx->set_count[line / RTM_LINE & (rtm_opt.sets - 1)];
-}
-
-/* One more line, just counted in n_read: dooms the transaction when that is too much. */
-static inline void
-rtm_check_reads(const struct rtm_tx *tx)
-{
-    if (tx->n_read > rtm_opt.read_lines) {
-        rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_READ, NULL);
-    }
-}
-
-/* The same for a line written, by its set. */
-static inline void
-rtm_check_writes(struct rtm_tx *tx, Addr line)
-{
-    if (++*rtm_set_count(tx, line) > rtm_opt.ways) {
-        rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_WRITE, NULL);
     }
 }
 

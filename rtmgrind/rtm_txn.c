@@ -38,6 +38,7 @@ leave_tx(struct rtm_thread *t)
     struct rtm_tx *tx = &t->tx;
 
     rtm_lines_release(tx);
+    rtm_end_touch(tx);
     tx->state = RTM_TX_NONE;
     tx->nest = 0;
     tx->suspended = False;
