@@ -12,7 +12,9 @@
 // What extensions may rely on, whichever headers they were compiled with:
 //   * Where an object has one reference, code may think it its own and change it in place. So an
 //     increment waits in the table only if the object's real count is at least 2 already.
-//   * A count that is too high for a while is harmless: a decrement always may wait.
+//   * A count that is too high for a while is harmless: a decrement may wait.
+//   * But a destructor may give its object a reference for a while, by setting the count outright,
+//     and then asks whether there are more. So neither waits while the object is being destroyed.
 //   * Increments by stock headers go to the object; decrements all come through _Py_DecRefShared().
 #include "Python.h"
 #include "pycore_brc.h" // _Py_brc_queue_object()
@@ -27,6 +29,25 @@
 #define ONE_SHARED ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT)
 
 _Py_thread_local struct elision_coalesce *_PyElision_table = NULL;
+
+// An object that this thread is destroying, and those whose destructors led there.
+struct dying {
+    const PyObject *op;
+    const struct dying *outer;
+};
+
+static _Py_thread_local const struct dying *all_dying = NULL;
+
+static int
+is_dying(const PyObject *op)
+{
+    const struct dying *dying = all_dying;
+
+    while (dying != NULL && dying->op != op) {
+        dying = dying->outer;
+    }
+    return dying != NULL;
+}
 
 static inline struct elision_coalesce *
 table_of(PyThreadState *tstate)
@@ -110,7 +131,7 @@ static const struct elision_coalesce_ops operations = {
 static Py_NO_INLINE void
 add_one(struct elision_coalesce *table, PyObject *op)
 {
-    if (table != NULL && real_count(op) >= 2) {
+    if (table != NULL && real_count(op) >= 2 && !is_dying(op)) {
         elision_coalesce_add(table, op, 1);
     }
     else {
@@ -123,7 +144,8 @@ _Py_IncRefShared(PyObject *op)
 {
     struct elision_coalesce *table = _PyElision_table;
     // The owner's part is never negative, so that two shared references are enough to know.
-    if (table != NULL && _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) >= 2 * ONE_SHARED) {
+    if (table != NULL && all_dying == NULL &&
+        _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) >= 2 * ONE_SHARED) {
         elision_coalesce_add(table, op, 1);
     }
     else {
@@ -148,7 +170,22 @@ _PyElision_TryIncRef(PyObject *op)
 void
 _PyElision_DecRef(PyObject *op)
 {
-    elision_coalesce_add(_PyElision_table, op, -1);
+    if (all_dying == NULL || !is_dying(op)) {
+        elision_coalesce_add(_PyElision_table, op, -1);
+    }
+    else if (_PyElision_DecRefSharedIsDead(op)) {
+        _Py_Dealloc(op);
+    }
+}
+
+void
+_PyElision_Dealloc(PyObject *op, destructor dealloc)
+{
+    const struct dying dying = {.op = op, .outer = all_dying};
+
+    all_dying = &dying;
+    dealloc(op);
+    all_dying = dying.outer;
 }
 
 void

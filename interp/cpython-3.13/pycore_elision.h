@@ -90,11 +90,13 @@ _PyElision_Irrevocable(void)
     }
 }
 
-// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead. Flush
-// brings op's own count to what this thread knows of it.
+// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead. Flush brings
+// op's own count to what this thread knows of it. Dealloc runs the destructor of an object that
+// this thread does not own: changes to op's count do not go to the table meanwhile.
 PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
 extern void _PyElision_DecRef(PyObject *op);
 extern void _PyElision_Flush(PyObject *op);
+extern void _PyElision_Dealloc(PyObject *op, destructor dealloc);
 
 // A section begins that so many conflicts have delayed. Settle, at its end, brings the counts to
 // what they should be and, if all, returns loans; it may run destructors, so the thread must be

@@ -51,4 +51,10 @@ emulated test_threading -m ThreadTests.test_various_ops -m BarrierTests -m Event
 injected=(--abort-rate=500)
 emulated test_thread -m LockTests
 
+# Beside a thread that waits for ever what one thread does runs in transactions: a destructor that
+# counts its own object's references, and events that depend on versions of types.
+injected=()
+PYTHONPATH=tests/interp/idle emulated test_gc -m 'test_legacy_finalizer*'
+PYTHONPATH=tests/interp/idle emulated test.test_capi.test_watchers -m TestTypeWatchers
+
 tap_done
