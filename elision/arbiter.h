@@ -10,10 +10,11 @@
  *
  * Every phase first settles, so that all threads follow, then counts. A trial ends as soon as its
  * count says clearly which way is better, and what it loses is no more than one part in RESTS of
- * what follows; when the other way had hardly been counted before, that is tried once more first.
- * A choice that is confirmed lasts twice as long as before, up to a limit. Meanwhile the rate is
- * looked at: a choice is tried anew, before its time, when the lock's rate has changed, or when
- * speculating does hardly more than the lock did. Time during which nobody asks is not counted.
+ * what follows; when the other way had hardly been counted before, or by many fewer threads, that
+ * is tried once more first. A choice that is confirmed lasts twice as long as before, up to a
+ * limit. Meanwhile the rate is looked at: a choice is tried anew, before its time, when the lock's
+ * rate has changed, when many more threads have come, or when speculating does hardly more than
+ * the lock did. Time during which nobody asks is not counted.
  * So trials of the worse way cost little, and a change of phase in the program is noticed soon.
  */
 #ifndef ELISION_ARBITER_H
