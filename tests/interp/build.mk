@@ -19,14 +19,30 @@ $(INTERP_MODULE): $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
 	    -I$$($(OUT)/python/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	    -o $@ $<
 
+# An interpreter whose transactions are all aborted at their begin, for CPython's own tests.
+BEGINS = $(OUT)/obj/begins
+$(BEGINS)/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC   $< (begins)")
+	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) $(ELISION_FLAGS) -fPIC -DELISION_TX_SCRIPTED=1 \
+	    -MMD -MP -c -o $@ $<
+
+$(BEGINS)/libelision.a: $(addprefix $(BEGINS)/,$(ELISION_SRCS:.c=.o) $(INTERP_TESTS)/begins.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/python-begins/.begins: $(BEGINS)/libelision.a $(OUT)/python/.installed \
+    $(INTERP_TESTS)/begins.sh
+	$(Q)$(INTERP_TESTS)/begins.sh $< $(@D)
+	@touch $@
+
 # CPython's own tests against the stock build's: an hour and more. RUN=threads takes the tests of
-# suite.txt, also with -X dev and forced switching.
+# suite.txt, also with -X dev and forced switching; RUN="whole begins" one mode, see suite.sh.
 .PHONY: python-suite
 RUN = whole
-python-suite: python python-stock
+python-suite: python python-stock $(OUT)/python-begins/.begins
 	$(Q)$(INTERP_TESTS)/suite.sh $(RUN)
 
-# Native time with elision on beside the plain GIL, in pairs, on a quiet machine: ten minutes or so.
+# Native time with elision on beside the plain GIL, in pairs, on a quiet machine: a quarter of an hour.
 .PHONY: python-paired
 python-paired: python
 	$(Q)$(OUT)/python/bin/python3 $(INTERP_TESTS)/paired.py

@@ -3,11 +3,16 @@
 #
 # CPython's own tests: suite.sh threads|whole [MODE...]
 #
-# Natively, all with PYTHON_GIL=1: by the build without our patches, and by ours with elision off
-# and on (through the library's lock, ELISION_BACKEND=none: a machine without RTM has no other path
-# of ours). The set of failures must be the same. `threads`, the tests named in suite.txt, also runs
-# with -X dev and with a switch interval of 1e-6 s. Logs and JUnit files go to out/suite. MODE
-# leaves the others out: off, on, dev, switch. Injected aborts need an emulator: see cpython.sh.
+# Natively, all with PYTHON_GIL=1, beside the build without our patches; the set of failures must be
+# the same. Logs and JUnit files go to out/suite. MODE leaves the others out:
+#   off     elision off
+#   on      elision on, through the library's lock: a machine without RTM has no other path of ours
+#   begins  every begin is aborted, see begins.c
+#   idle    the same beside a thread that waits for ever, so that no test's thread is alone
+#   dev     as on, with -X dev
+#   switch  as on, with a switch interval of 1e-6 s
+# `threads` takes the tests named in suite.txt, `whole` all, not with dev and switch. Aborts in the
+# middle of transactions need an emulator: see cpython.sh.
 set -u -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 . tests/tap.sh
@@ -15,15 +20,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 what=${1-}
 shift
 case $what in
-    threads) modes=(off on dev switch) tests=$(grep -v '^#' tests/interp/suite.txt) ;;
-    whole) modes=(off on) tests= ;;
-    *) echo "usage: suite.sh threads|whole [off|on|dev|switch]..." >&2; exit 2 ;;
+    threads) modes=(off on begins idle dev switch) tests=$(grep -v '^#' tests/interp/suite.txt) ;;
+    whole) modes=(off on begins idle) tests= ;;
+    *) echo "usage: suite.sh threads|whole [off|on|begins|idle|dev|switch]..." >&2; exit 2 ;;
 esac
 [ $# -eq 0 ] || modes=("$@")
 out=out/suite/$what
 mkdir -p "$out/switch" || exit 2
 echo 'import sys; sys.setswitchinterval(1e-6)' >"$out/switch/sitecustomize.py"
-unset PYTHON_ELISION ELISION_BACKEND
+unset PYTHON_ELISION ELISION_BACKEND ELISION_POLICY PYTHONPATH
 export PYTHON_GIL=1
 
 # failures NAME PYTHON [OPTION...]: run the tests unless that was done with this interpreter before;
@@ -34,9 +39,10 @@ failures() {
     if [ "$name.failed" -nt "$python" ]; then
         return
     fi
+    # A shell's background jobs ignore interrupts, and some tests wait for one.
     # shellcheck disable=SC2086 # a list of names
-    nice "$python" "$@" -m test -j"$(nproc)" --timeout 900 --junit-xml "$name.xml" $tests \
-        >"$name.log" 2>&1
+    nice env --default-signal=INT,QUIT "$python" "$@" -m test -j"$(nproc)" --timeout 900 \
+        --junit-xml "$name.xml" $tests >"$name.log" 2>&1
     "$python" tests/interp/suite_failures.py "$name.log" "$name.xml" >"$name.new" &&
         mv "$name.new" "$name.failed"
 }
@@ -55,6 +61,7 @@ same() {
 
 stock=out/python-stock/bin/python3
 ours=out/python/bin/python3
+begins=out/python-begins/bin/python3
 export PYTHON_ELISION=1 ELISION_BACKEND=none
 for mode in "${modes[@]}"; do
     case $mode in
@@ -64,6 +71,18 @@ for mode in "${modes[@]}"; do
             failures "$mode" "$ours"
             export PYTHON_ELISION=1
             same "$mode" stock
+            ;;
+        begins)
+            failures stock "$stock"
+            ELISION_BACKEND=auto ELISION_POLICY=static-3 failures begins "$begins"
+            same begins stock
+            ;;
+        idle)
+            export PYTHONPATH=$PWD/tests/interp/idle
+            failures stock-idle "$stock"
+            ELISION_BACKEND=auto ELISION_POLICY=static-3 failures idle "$begins"
+            unset PYTHONPATH
+            same idle stock-idle
             ;;
         dev)
             failures stock-dev "$stock" -X dev
@@ -77,7 +96,7 @@ for mode in "${modes[@]}"; do
             unset PYTHONPATH
             same switch stock-switch
             ;;
-        *) tap_fail "mode $mode" "modes are off, on, dev, switch" ;;
+        *) tap_fail "mode $mode" "modes are off, on, begins, idle, dev, switch" ;;
     esac
 done
 tap_done
