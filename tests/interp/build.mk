@@ -7,7 +7,7 @@ INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
 
 TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh workloads.sh \
-    cpython.sh counted.sh leaks.sh mutants.sh)
+    handover.sh cpython.sh counted.sh leaks.sh mutants.sh)
 STRESS += $(INTERP_TESTS)/leaks_long.sh
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \
@@ -42,7 +42,7 @@ RUN = whole
 python-suite: python python-stock $(OUT)/python-begins/.begins
 	$(Q)$(INTERP_TESTS)/suite.sh $(RUN)
 
-# Native time with elision on beside the plain GIL, in pairs, on a quiet machine: a quarter of an hour.
+# Native time with elision on beside the plain GIL, in pairs: a quarter of an hour on a quiet machine.
 .PHONY: python-paired
 python-paired: python
 	$(Q)$(OUT)/python/bin/python3 $(INTERP_TESTS)/paired.py
