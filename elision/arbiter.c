@@ -19,6 +19,10 @@
 #define DOUBLINGS_MAX 2
 #define WATCHED 8u
 
+/* A wary one's first choice, and one against the last, lasts only so many times its trial, and what
+ * is seen meanwhile is not relied on. */
+#define WARY 2u
+
 /* Fewer aborts than one in this many sections, and less than this part of all threads' time lost:
  * no trial. Transactions cost little then. */
 #define TROUBLE 16u
@@ -87,24 +91,26 @@ static void
 choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t threads)
 {
     /* The lock must be better by 3 %: a tie is a matter of noise, and speculation scales. */
-    bool locked = arbiter->count[1].rate * 100 > arbiter->count[0].rate * 103;
+    bool sure = !arbiter->wary || clear(&arbiter->count[0], &arbiter->count[1]);
+    bool locked = arbiter->count[1].rate * 100 > arbiter->count[0].rate * 103 && sure;
     uint64_t better = arbiter->count[locked].rate;
     uint64_t worse = arbiter->count[!locked].rate < better ? arbiter->count[!locked].rate : better;
     uint64_t loss = (better - worse) * 64 / (better + 1);
     uint64_t trial = now - arbiter->trial < TRIAL_MAX ? now - arbiter->trial : TRIAL_MAX;
 
+    bool sudden = arbiter->wary && (locked != was_locked || arbiter->chosen == 0);
     if (locked != was_locked) {
         arbiter->doubling = 0;
     }
-    else if (arbiter->doubling < DOUBLINGS_MAX) {
+    else if (arbiter->doubling < DOUBLINGS_MAX && !arbiter->wary) {
         arbiter->doubling++;
     }
     /* In proportion to what the next trial of the worse way will cost. */
     uint64_t length = RESTS * trial * (loss > LOSS_MIN ? loss : LOSS_MIN) / 64;
-    length <<= arbiter->doubling;
+    length = sudden ? WARY * trial : length << arbiter->doubling;
     arbiter->soon = now + length / 4;
     /* Speculation that gets no better than the lock is noticed without a trial. */
-    arbiter->until = now + (locked ? length : length * WATCHED);
+    arbiter->until = now + (locked || sudden || !sure ? length : length * WATCHED);
     arbiter->chosen = better;
     arbiter->usual = (struct elision_arbiter_count){.rate = 0};
     arbiter->odd = false;
@@ -235,7 +241,7 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
     arbiter->piece = rate;
     arbiter->pieces++;
     bool enough = arbiter->count[locked].sections >= SECTIONS_ENOUGH;
-    bool known = rate > other ? enough : steady;
+    bool known = rate > other ? enough : steady && (enough || !arbiter->wary);
     bool other_known = arbiter->count[!locked].sections >= SECTIONS_MIN &&
                        !have_come(arbiter->count[!locked].threads, sums);
 
@@ -311,13 +317,31 @@ elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now,
     return is_locked(arbiter);
 }
 
-/* --- One for each site -------------------------------------------------------------------------*/
+/* --- One for each site, and one for all that are cut -------------------------------------------*/
+
+/* The place of all sites whose sections are cut. Their arbiter's clock is slower, since a phase
+ * must be long against a thread's sleeping and waking. Guesses: emulated, 16 and 16 found the same,
+ * but too late for programs of ten milliseconds. */
+#define CUT 0u
+#define CUT_SCALE 4u /* cycles */
+#define CUT_UNIT 4u  /* checkpoints that count as a section */
 
 static struct place {
     _Atomic uint64_t due;   /* a copy, for those who only look */
     _Atomic uint32_t taken; /* guards arbiter */
     struct elision_arbiter arbiter;
 } ELISION_ALIGNED places[ELISION_SITES_MAX + 1];
+
+static void
+sum_cut(struct elision_arbiter_sums *sums)
+{
+    for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
+        uint64_t done = atomic_load_explicit(&at->progress, memory_order_relaxed);
+        sums->sections += done / CUT_UNIT;
+        sums->threads += done != 0;
+        sums->lost += atomic_load_explicit(&at->lost, memory_order_relaxed) / CUT_SCALE;
+    }
+}
 
 static void
 sum(uint32_t index, struct elision_arbiter_sums *sums)
@@ -341,15 +365,45 @@ sum(uint32_t index, struct elision_arbiter_sums *sums)
     }
 }
 
+/* It is time for a step; ret: as ask. */
+static bool
+move(struct place *place, elision_site_t *site, uint32_t index, uint64_t now)
+{
+    struct elision_arbiter_sums sums = {0, 0, 0, 0};
+
+    sum(index, &sums);
+    bool locked = elision_arbiter_step_(&place->arbiter, now, &sums);
+    elision_site_set_off_(site, ELISION_OFF_TRIAL,
+                          place->arbiter.phase == ELISION_ARBITER_TRY_LOCK);
+    return elision_site_set_off_(site, ELISION_OFF_ARBITER, locked);
+}
+
+static bool
+move_cut(struct place *place, uint64_t now)
+{
+    struct elision_arbiter_sums sums = {0, 0, 0, 0};
+
+    sum_cut(&sums);
+    place->arbiter.wary = true;
+    uint32_t off = elision_arbiter_step_(&place->arbiter, now, &sums) ? ELISION_OFF_ARBITER : 0;
+    if (__atomic_load_n(&elision_off_cut_, __ATOMIC_RELAXED) == off) {
+        return false;
+    }
+    __atomic_store_n(&elision_off_cut_, off, __ATOMIC_SEQ_CST);
+    elision_sites_update_();
+    return true;
+}
+
 bool
 elision_arbiter_ask_(elision_site_t *site, uint64_t now)
 {
-    uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
+    bool cut = elision_site_is_cut_(site);
+    uint32_t index = cut ? CUT : ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
     struct place *place = &places[index];
-    struct elision_arbiter_sums sums = {0, 0, 0, 0};
 
-    /* Signed: clocks of two CPUs may differ a little. Index 0 is shared by sites of all kinds. */
-    if (index == 0 ||
+    now /= cut ? CUT_SCALE : 1;
+    /* Signed: clocks of two CPUs may differ a little. A site without an id has none of its own. */
+    if ((index == CUT && !cut) ||
         (int64_t)(now - atomic_load_explicit(&place->due, memory_order_relaxed)) < 0
         /* [E.AA] pairs with [E.AR]: the arbiter is seen as last left. */
         || atomic_exchange_explicit(&place->taken, 1, memory_order_acquire) != 0) {
@@ -358,11 +412,7 @@ elision_arbiter_ask_(elision_site_t *site, uint64_t now)
     bool changed = false;
     /* Once more: another thread may have been here since. */
     if ((int64_t)(now - place->arbiter.due) >= 0) {
-        sum(index, &sums);
-        bool locked = elision_arbiter_step_(&place->arbiter, now, &sums);
-        changed = elision_site_set_off_(site, ELISION_OFF_ARBITER, locked);
-        elision_site_set_off_(site, ELISION_OFF_TRIAL,
-                              place->arbiter.phase == ELISION_ARBITER_TRY_LOCK);
+        changed = cut ? move_cut(place, now) : move(place, site, index, now);
         atomic_store_explicit(&place->due, place->arbiter.due, memory_order_relaxed);
     }
     atomic_store_explicit(&place->taken, 0, memory_order_release); /* [E.AR] */
@@ -374,7 +424,7 @@ elision_arbiter_forked_(void)
 {
     uint32_t count = elision_site_count_();
 
-    for (uint32_t index = 1; index <= count && index <= ELISION_SITES_MAX; index++) {
+    for (uint32_t index = 0; index <= count && index <= ELISION_SITES_MAX; index++) {
         atomic_store_explicit(&places[index].taken, 0, memory_order_relaxed);
     }
 }

@@ -16,6 +16,9 @@
  * rate has changed, when many more threads have come, or when speculating does hardly more than
  * the lock did. Time during which nobody asks is not counted.
  * So trials of the worse way cost little, and a change of phase in the program is noticed soon.
+ *
+ * Sections that are cut are no fixed work, so that their number says nothing. Their sites have one
+ * arbiter together, which compares the checkpoints that are done (elision_progress).
  */
 #ifndef ELISION_ARBITER_H
 #define ELISION_ARBITER_H
@@ -32,9 +35,9 @@ enum elision_arbiter_phase {
     ELISION_ARBITER_TRY_SPECULATION = 3,
 };
 
-/* Sums over all threads, of one site. */
+/* Sums over all threads, of one site or of all that are cut. */
 struct elision_arbiter_sums {
-    uint64_t sections;
+    uint64_t sections; /* or checkpoints */
     uint64_t aborts;
     uint64_t lost;    /* cycles in aborted transactions, and waiting */
     uint32_t threads; /* that ever ran a section of the site, or tried to */
@@ -52,6 +55,7 @@ struct elision_arbiter {
     enum elision_arbiter_phase phase;
     bool counting;                         /* threads have followed */
     uint64_t chosen;                       /* the rate that won */
+    bool wary;                             /* a choice not yet confirmed is short; constant */
     bool odd;                              /* the last look was unlike those before */
     bool troubled;                         /* the last count had too many aborts */
     uint32_t pieces;                       /* of the trial under way, so far */

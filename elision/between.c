@@ -88,6 +88,28 @@ elision_section_length(elision_site_t *site)
     return elision_policy_length_(elision_params_for_(state), &state->policy);
 }
 
+void
+elision_progress(unsigned checkpoints)
+{
+    struct elision_thread *self = elision_self_;
+
+    if (self->id != 0) {
+        elision_count_(&self->progress, checkpoints);
+    }
+}
+
+bool
+elision_prefers_lock(elision_lock_t *public_lock, elision_site_t *site)
+{
+    struct elision_fallback *lock = (struct elision_fallback *)public_lock;
+    struct elision_thread *self = elision_self_;
+
+    if (elision_site_off_(site) == ELISION_OFF_ARBITER && self->id != 0 && !transacting(self)) {
+        elision_consult_(lock, elision_state_of_(self, site), site, elision_cycles_());
+    }
+    return elision_site_off_(site) != 0;
+}
+
 bool
 elision_handover_pending(const elision_lock_t *public_lock)
 {

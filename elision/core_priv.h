@@ -104,6 +104,7 @@ struct elision_thread {
      * abort them: what other threads look at. */
     struct elision_thread *next ELISION_ALIGNED; /* in the list of all; constant once in it */
     _Atomic uint64_t parks, handovers;           /* of waits by this thread */
+    _Atomic uint64_t progress, lost;             /* of sections that are cut; see arbiter.h */
     bool alive;                                  /* under the registry's mutex */
     /* ELISION_SITES_MAX + 1 of them, none in elision_nobody_; index 0 is shared by all sites that
      * got no id of their own. */
@@ -176,11 +177,11 @@ elision_site_off_(const elision_site_t *site)
 /* Set or, of several bits, clear; ret: true if that changes it */
 bool elision_site_set_off_(elision_site_t *site, uint64_t bit, bool off);
 
-/* Tell all sites that have an id what elision_off_ is now. */
+/* Tell all sites that have an id what elision_off_ and elision_off_cut_ are now. */
 void elision_sites_update_(void);
 
 /* The length of the site's sections is asked for, or they are cut: then they are no fixed work, and
- * doing more of them in the same time says nothing.
+ * doing more of them in the same time says nothing; see arbiter.h.
  * tx:    outside only: a line of the site is read by every thread that enters */
 void elision_site_cut_(elision_site_t *site);
 bool elision_site_is_cut_(const elision_site_t *site);
@@ -190,6 +191,9 @@ bool elision_site_is_cut_(const elision_site_t *site);
 /* 0 if sections may speculate now, else 1. Alone on its line, rarely written; every site's off word
  * has a copy. Accessed by atomics. */
 extern uint32_t elision_off_;
+
+/* ELISION_OFF_ARBITER if sections that are cut had better hold the lock, else 0. The same. */
+extern uint32_t elision_off_cut_;
 
 static inline bool
 elision_may_speculate_(void)

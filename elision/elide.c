@@ -74,6 +74,7 @@ waited(struct elision_thread *self, struct elision_site_state *state, uint64_t c
 {
     elision_count_(&state->count.cycles_waiting, cycles);
     elision_count_max_(&state->count.max_waiting, cycles);
+    elision_count_(&self->lost, state->cut ? cycles : 0);
     elision_count_(&self->parks, wait.parks);
     elision_count_(&self->handovers, wait.handed);
 }
@@ -148,13 +149,11 @@ prepare(struct elision_thread *self, struct elision_section *section,
     return !waits || how == HOW_ENTER;
 }
 
-/* Let the site's arbiter look whether it is time for something new; count it if it is. */
-static void
-consult(struct elision_fallback *lock, struct elision_site_state *state, elision_site_t *site,
-        uint64_t now)
+void
+elision_consult_(struct elision_fallback *lock, struct elision_site_state *state,
+                 elision_site_t *site, uint64_t now)
 {
-    if (!elision_params_.arbiter || elision_site_is_cut_(site) ||
-        !elision_arbiter_ask_(site, now)) {
+    if (!elision_params_.arbiter || !elision_arbiter_ask_(site, now)) {
         return;
     }
     if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
@@ -178,10 +177,11 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
 
     elision_count_(&state->count.aborts[reason], 1);
     elision_count_(&state->count.cycles_wasted, cycles);
+    elision_count_(&self->lost, state->cut ? cycles : 0);
     elision_count_max_(&state->count.max_wasted, cycles);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
     if (section->attempt.total >= 2 || ++state->asked % ELISION_CONSULT == 0) {
-        consult(section->wanted, state, section->site, elision_cycles_());
+        elision_consult_(section->wanted, state, section->site, elision_cycles_());
     }
     decision = elision_policy_abort_(elision_params_for_(state), &state->policy, &section->attempt,
                                      status, cycles);
@@ -276,12 +276,8 @@ decide(struct elision_fallback *lock, struct elision_site_state *state, elision_
         elision_site_cut_(site);
     }
     state->cut = elision_site_is_cut_(site);
-    if (state->cut) {
-        /* What may have been decided before that was known, or a moment after. */
-        elision_site_set_off_(site, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
-    }
     if (++state->asked % ELISION_CONSULT == 0 || elision_site_off_(site) != 0) {
-        consult(lock, state, site, elision_cycles_());
+        elision_consult_(lock, state, site, elision_cycles_());
     }
     if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
         elision_count_(&state->count.skips, 1);
@@ -359,7 +355,7 @@ hold_when_free(struct elision_fallback *lock, elision_site_t *site)
     uint64_t off = elision_site_off_(site);
     bool turn = (self->sample + self->id) % 16 == 0;
     if ((off & ELISION_OFF_TRIAL) || (turn && (off & ELISION_OFF_ARBITER))) {
-        consult(lock, state, site, before);
+        elision_consult_(lock, state, site, before);
     }
     if (elision_site_off_(site) != 0 || state->policy.skip > 0) {
         wait = elision_fallback_acquire_slow_(lock, self->id, true);

@@ -197,6 +197,20 @@ ELISION_API elision_site_t *elision_site_dynamic(uintptr_t key, const char *name
  * tx:    safe */
 ELISION_API unsigned elision_section_length(elision_site_t *site);
 
+/* Tell that the calling thread has done so many checkpoints, by sections of either path; those of
+ * sections that were undone do not count. From this the library finds out, for all sites whose
+ * sections are cut together, whether their threads do more with transactions or with the lock; who
+ * never calls it has them speculate. Call it after the leave, and when a locked section that goes
+ * on over many checkpoints has done some.
+ * tx:    outside only, or locked */
+ELISION_API void elision_progress(unsigned checkpoints);
+
+/* ret:   true if sections that begin at site hold the lock at present, whatever their thread has
+ *        learnt: elision is off, or all threads were found to do more that way. A locked section
+ *        had better go on over checkpoints then, until elision_handover_pending
+ * tx:    safe; outside a transaction it also looks whether it is time to try something else */
+ELISION_API bool elision_prefers_lock(elision_lock_t *lock, elision_site_t *site);
+
 /* elision_checkpoint for an embedder that counted down by itself: cuts a speculative section now.
  * Contract otherwise as elision_checkpoint. */
 ELISION_API enum elision_path elision_checkpoint_now(elision_lock_t *lock, elision_site_t *site);

@@ -20,6 +20,11 @@ transacting(const struct elision_thread *self)
     return self->inside > ELISION_INSIDE || self->transacting;
 }
 
+/* Let the site's arbiter look whether it is time for something new; count it if it is, and tell
+ * those who wait for lock. tx: outside only */
+void elision_consult_(struct elision_fallback *lock, struct elision_site_state *state,
+                      elision_site_t *site, uint64_t now);
+
 /* Reserve the next record in sections[] and set it up for lock, which is yet to be entered. */
 struct elision_section *elision_section_new_(struct elision_thread *self,
                                              struct elision_fallback *lock,

@@ -17,16 +17,21 @@ static _Atomic uint32_t ids;
 static _Atomic(elision_site_t *) sites[ELISION_SITES_MAX + 1];
 static elision_site_t dynamic[DYNAMIC_MAX];
 
-/* As elision_off_ is now, even if another thread does the same with an older one. */
+/* As these are now, even if another thread does the same with older ones. */
 static void
 update_off(elision_site_t *site)
 {
-    bool off;
+    uint32_t off, cut;
 
     do {
-        off = __atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST) != 0;
-        (void)elision_site_set_off_(site, ELISION_OFF_PROCESS, off);
-    } while (off != (__atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST) != 0));
+        off = __atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST);
+        cut = __atomic_load_n(&elision_off_cut_, __ATOMIC_SEQ_CST);
+        (void)elision_site_set_off_(site, ELISION_OFF_PROCESS, off != 0);
+        if (elision_site_is_cut_(site)) {
+            (void)elision_site_set_off_(site, ELISION_OFF_ARBITER, cut != 0);
+        }
+    } while (off != __atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST) ||
+             cut != __atomic_load_n(&elision_off_cut_, __ATOMIC_SEQ_CST));
 }
 
 void
@@ -46,7 +51,7 @@ elision_site_register_(elision_site_t *site)
     uint32_t mine = given + 1;
     uint32_t none = 0;
     /* Two threads may both come here for one site: the loser's id stays unused. */
-    if (__atomic_compare_exchange_n(&site->id_, &none, ELISION_ID_OF(mine), false, __ATOMIC_RELAXED,
+    if (__atomic_compare_exchange_n(&site->id_, &none, ELISION_ID_OF(mine), false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_RELAXED)) {
         /* [E.SR] pairs with elision_site_at_: the site's name is seen. [E.SO] And with
          * elision_sites_update_: either that sees the site or this sees elision_off_ changed. */
@@ -87,14 +92,20 @@ void
 elision_site_cut_(elision_site_t *site)
 {
     if (!elision_site_is_cut_(site)) {
-        __atomic_fetch_or(&site->flags_, IS_CUT, __ATOMIC_RELAXED);
+        __atomic_fetch_or(&site->flags_, IS_CUT, __ATOMIC_SEQ_CST);
+        /* What the site's own arbiter may have decided before that was known is void. */
+        (void)elision_site_set_off_(site, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
+        /* A site without an id is told nothing later: it asks when it gets one. */
+        if (__atomic_load_n(&site->id_, __ATOMIC_SEQ_CST) != 0) {
+            update_off(site);
+        }
     }
 }
 
 bool
 elision_site_is_cut_(const elision_site_t *site)
 {
-    return (__atomic_load_n(&site->flags_, __ATOMIC_RELAXED) & IS_CUT) != 0;
+    return (__atomic_load_n(&site->flags_, __ATOMIC_SEQ_CST) & IS_CUT) != 0;
 }
 
 uint32_t

@@ -15,6 +15,7 @@ struct elision_thread elision_nobody_ = {.inside = ELISION_INSIDE};
 _Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
 
 uint32_t elision_off_ ELISION_ALIGNED = 1;
+uint32_t elision_off_cut_;
 
 /* Recursive: a program may call the fork hooks itself before fork() calls them again. */
 static pthread_mutex_t registry = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;

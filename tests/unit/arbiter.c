@@ -162,6 +162,26 @@ a_bad_start_is_tried_again(void **unused)
     assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
 }
 
+/* A wary one was misled by a program that has changed meanwhile: that costs twice the trial. */
+static void
+a_wary_choice_is_confirmed_first(void **unused)
+{
+    const struct machine before = {{100, 300}, 50}, after = {{900, 300}, 50};
+
+    (void)unused;
+    for (int wary = 0; wary < 2; wary++) {
+        struct run run = {.now = 1000, .arbiter.wary = wary};
+        while (run.arbiter.phase != ELISION_ARBITER_LOCKED) {
+            run_on(&run, &before, 1000);
+        }
+        uint64_t chosen = run.now;
+        while (run.arbiter.phase != ELISION_ARBITER_SPECULATING) {
+            run_on(&run, &after, 1000);
+        }
+        assert_true(wary ? run.now - chosen < 60000 : run.now - chosen > 100000);
+    }
+}
+
 /* Nor are two aborts of each thread enough to stop counting. */
 static void
 first_aborts_are_no_verdict(void **unused)
@@ -247,6 +267,7 @@ main(void)
         cmocka_unit_test(more_threads_try_anew),
         cmocka_unit_test(a_slow_start_is_no_verdict),
         cmocka_unit_test(a_bad_start_is_tried_again),
+        cmocka_unit_test(a_wary_choice_is_confirmed_first),
         cmocka_unit_test(first_aborts_are_no_verdict),
         cmocka_unit_test(idle_time_is_no_verdict),
         cmocka_unit_test(steps_are_bounded),
