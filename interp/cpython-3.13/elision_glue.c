@@ -2,6 +2,11 @@
 //
 // The GIL on libelision; pycore_elision.h says what a thread's states are. Read TakeGIL, DropGIL
 // and Checkpoint below first: everything else serves them.
+//
+// Threads that mostly hand work to each other do more with the lock than by transactions. Whether
+// they do is found out by libelision, for all sites together, from the checks of the eval breaker
+// that sections report when they end (elision_progress). While elision_prefers_lock() says so, the
+// GIL is the plain one: sections hold it over checkpoints until the switch interval is over.
 #include "Python.h"
 #include "pycore_ceval.h"            // _PY_EVAL_ELISION_BIT
 #include "pycore_critical_section.h" // _PyCriticalSection_SuspendAll()
@@ -19,9 +24,11 @@
 
 #include <stdlib.h> // getenv()
 
-// Checks of the eval breaker until a section that holds the lock, with no hope of a transaction,
-// looks again whether somebody wants it. A guess: about the length of a short transaction.
-#define LOCKED_BUDGET 64
+// Checks of the eval breaker until a section that had better hold the lock looks again whether
+// somebody wants it: as many as its site's transactions run, within these bounds. Guesses: looking
+// costs little beside the lower one, and the upper one is a short time.
+#define LOCKED_BUDGET_MIN 16
+#define LOCKED_BUDGET_MAX 64
 
 struct _PyElision_GIL {
     elision_lock_t lock;
@@ -29,6 +36,12 @@ struct _PyElision_GIL {
 };
 
 _Py_thread_local struct _PyElision_GIL *_PyElision_speculating = NULL;
+
+// The section this thread is in.
+static _Py_thread_local struct {
+    elision_site_t *site; // where it began
+    int granted;          // what the thread's budget was when last set
+} section;
 
 // The main interpreter's, never freed: a daemon thread may be parked in it when Python ends.
 static struct _PyElision_GIL main_gil;
@@ -77,6 +90,12 @@ alone(void)
     return _Py_atomic_load_int_relaxed(&elision.live_threads) <= 1;
 }
 
+static inline void
+set_budget(PyThreadState *tstate, int budget)
+{
+    thread_state(tstate)->budget = section.granted = budget;
+}
+
 // A section has begun. Runs inside the transaction when it is speculative: only what the thread
 // owns is written then, since a write to anything shared would conflict with every other thread.
 static inline void
@@ -84,9 +103,11 @@ section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision
               enum elision_path path)
 {
     struct _gil_runtime_state *gil = e->gil;
-    thread_state(tstate)->budget = (int)elision_section_length(_PyElision_SiteState(site));
+    elision_site_t *state = _PyElision_SiteState(site);
+    section.site = state;
+    set_budget(tstate, (int)elision_section_length(state));
     tstate->_status.holds_gil = 1;
-    if (!alone() && elision_enabled()) {
+    if (path == ELISION_SPECULATIVE || !elision_prefers_lock(&e->lock, state)) {
         _PyElision_StartCounting(tstate, elision_section_conflicts());
     }
     if (path == ELISION_SPECULATIVE) {
@@ -104,8 +125,10 @@ section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision
 static void
 section_ends(struct _PyElision_GIL *e, PyThreadState *tstate)
 {
+    int done = 0;
     if (tstate != NULL) {
         tstate->_status.holds_gil = 0;
+        done = section.granted - thread_state(tstate)->budget;
     }
     _PyElision_table = NULL;
     if (_PyElision_speculating != NULL) {
@@ -115,6 +138,7 @@ section_ends(struct _PyElision_GIL *e, PyThreadState *tstate)
         _Py_atomic_store_int_relaxed(&e->gil->locked, 0);
     }
     elision_leave(&e->lock);
+    elision_progress((unsigned)done);
     label_pop();
 }
 
@@ -191,8 +215,11 @@ _PyElision_Checkpoint(PyThreadState *tstate)
             _Py_unset_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
             return;
         }
-        if (!elision_enabled() && !elision_handover_pending(&e->lock)) {
-            thread_state(tstate)->budget = LOCKED_BUDGET;
+        if (elision_prefers_lock(&e->lock, section.site) && !elision_handover_pending(&e->lock)) {
+            elision_progress((unsigned)section.granted);
+            set_budget(tstate, section.granted < LOCKED_BUDGET_MIN   ? LOCKED_BUDGET_MIN
+                               : section.granted > LOCKED_BUDGET_MAX ? LOCKED_BUDGET_MAX
+                                                                     : section.granted);
             return;
         }
     }

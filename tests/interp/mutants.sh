@@ -55,6 +55,11 @@ lifecycle() {
     [ "$(cat "$work/seen")" = ok ]
 }
 
+handover() {
+    tests/interp/handover.sh "$python" 2>&1 | tee "$work/seen"
+    ! grep -q '^not ok' "$work/seen"
+}
+
 leaks() {
     ELISION_POLICY=static-6 ELISION_LENGTH=1 timeout -k 5 120 out/bin/rtmgrind --quiet "$python" \
         tests/interp/leaks.py 4 1 2>&1 | tail -n 3 | tee "$work/seen"
@@ -74,7 +79,7 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks "lifecycle counts_seen_by_extensions" "lifecycle loans_end" \
+for test in unsafe leaks handover "lifecycle counts_seen_by_extensions" "lifecycle loans_end" \
     "lifecycle kill_switch_while_threads_run"; do
     # shellcheck disable=SC2086 # a command
     tap_ok "the control passes: $test" $test
@@ -86,6 +91,8 @@ mutant "a thread state is removed from its table twice" brc 's/bucket_node.next 
 mutant "the switch changes nothing" elision_glue \
     '/^_PyElision_Switch/,/^}/s/elision_set_enabled\(on\);//' \
     lifecycle kill_switch_while_threads_run
+mutant "what sections have done is not told" elision_glue 's/elision_progress\(\(/(void)((/' \
+    handover
 mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; delta\+\+\)/if (0)/' \
     leaks
 mutant "the owner's queue is given no reference" elision_refs \
