@@ -144,7 +144,7 @@ _Py_IncRefShared(PyObject *op)
 {
     struct elision_coalesce *table = _PyElision_table;
     // The owner's part is never negative, so that two shared references are enough to know.
-    if (table != NULL && all_dying == NULL &&
+    if (table != NULL && !_PyElision_RARELY(all_dying != NULL) &&
         _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) >= 2 * ONE_SHARED) {
         elision_coalesce_add(table, op, 1);
     }
@@ -167,15 +167,26 @@ _PyElision_TryIncRef(PyObject *op)
     return 1;
 }
 
-void
-_PyElision_DecRef(PyObject *op)
+// In some destructor.
+static Py_NO_INLINE void
+drop_one(PyObject *op)
 {
-    if (all_dying == NULL || !is_dying(op)) {
+    if (!is_dying(op)) {
         elision_coalesce_add(_PyElision_table, op, -1);
     }
     else if (_PyElision_DecRefSharedIsDead(op)) {
         _Py_Dealloc(op);
     }
+}
+
+void
+_PyElision_DecRef(PyObject *op)
+{
+    if (_PyElision_RARELY(all_dying != NULL)) {
+        drop_one(op);
+        return;
+    }
+    elision_coalesce_add(_PyElision_table, op, -1);
 }
 
 void

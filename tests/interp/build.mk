@@ -42,7 +42,7 @@ RUN = whole
 python-suite: python python-stock $(OUT)/python-begins/.begins
 	$(Q)$(INTERP_TESTS)/suite.sh $(RUN)
 
-# Native time with elision on beside the plain GIL, in pairs: a quarter of an hour on a quiet machine.
+# Native time with elision on beside the plain GIL: a quarter of an hour on a quiet machine.
 .PHONY: python-paired
 python-paired: python
 	$(Q)$(OUT)/python/bin/python3 $(INTERP_TESTS)/paired.py

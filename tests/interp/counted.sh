@@ -104,6 +104,6 @@ thing = box[0]; more = [thing] * 4'
 immortal=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "${foreign/thing = *;/thing = None;}")
 coalesced=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "$foreign")
 extra=$((${coalesced:-0} - ${immortal:-0}))
-tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 36 instructions more than $immortal" \
-    test "$extra" -ge 100 -a "$extra" -le 360
+tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 40 instructions more than $immortal" \
+    test "$extra" -ge 100 -a "$extra" -le 400
 tap_done
