@@ -14,7 +14,7 @@
 //     increment waits in the table only if the object's real count is at least 2 already.
 //   * A count that is too high for a while is harmless: a decrement may wait.
 //   * But a destructor may give its object a reference for a while, by setting the count outright,
-//     and then asks whether there are more. So neither waits while the object is being destroyed.
+//     and then asks whether there are more. So no decrement waits while the object is destroyed.
 //   * Increments by stock headers go to the object; decrements all come through _Py_DecRefShared().
 #include "Python.h"
 #include "pycore_brc.h" // _Py_brc_queue_object()
@@ -131,7 +131,7 @@ static const struct elision_coalesce_ops operations = {
 static Py_NO_INLINE void
 add_one(struct elision_coalesce *table, PyObject *op)
 {
-    if (table != NULL && real_count(op) >= 2 && !is_dying(op)) {
+    if (table != NULL && real_count(op) >= 2) {
         elision_coalesce_add(table, op, 1);
     }
     else {
@@ -144,8 +144,7 @@ _Py_IncRefShared(PyObject *op)
 {
     struct elision_coalesce *table = _PyElision_table;
     // The owner's part is never negative, so that two shared references are enough to know.
-    if (table != NULL && !_PyElision_RARELY(all_dying != NULL) &&
-        _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) >= 2 * ONE_SHARED) {
+    if (table != NULL && _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) >= 2 * ONE_SHARED) {
         elision_coalesce_add(table, op, 1);
     }
     else {
@@ -167,14 +166,16 @@ _PyElision_TryIncRef(PyObject *op)
     return 1;
 }
 
-// In some destructor.
+// In some destructor. What waits for its own object are increments alone: they come first.
 static Py_NO_INLINE void
 drop_one(PyObject *op)
 {
     if (!is_dying(op)) {
         elision_coalesce_add(_PyElision_table, op, -1);
+        return;
     }
-    else if (_PyElision_DecRefSharedIsDead(op)) {
+    _PyElision_Flush(op);
+    if (_PyElision_DecRefSharedIsDead(op)) {
         _Py_Dealloc(op);
     }
 }

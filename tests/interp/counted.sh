@@ -67,7 +67,7 @@ at_most "five programs, on, one thread" "$on_all" "$plain_all" 10
 # pair PYTHON FOLDER SETUP: instructions of a pair, in tenths, loop included
 pair() {
     local program="import pairs, threading; $3"$'\n'"pairs.run(thing, COUNT)" all
-    all=$(PYTHONPATH=$2 difference "$1" "$program" 1000 2000) && echo $(((all + 50) / 100))
+    all=$(PYTHONPATH=$2 difference "$1" "$program" 1000 11000) && echo $(((all + 500) / 1000))
 }
 
 # compile PYTHON FOLDER [FLAG...]
@@ -104,6 +104,6 @@ thing = box[0]; more = [thing] * 4'
 immortal=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "${foreign/thing = *;/thing = None;}")
 coalesced=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "$foreign")
 extra=$((${coalesced:-0} - ${immortal:-0}))
-tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 40 instructions more than $immortal" \
-    test "$extra" -ge 100 -a "$extra" -le 400
+tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 38 instructions more than $immortal" \
+    test "$extra" -ge 100 -a "$extra" -le 380
 tap_done
