@@ -27,6 +27,10 @@
  * no trial. Transactions cost little then. */
 #define TROUBLE 16u
 
+/* For a wary one it is less than this part. Where two threads lose so much, what is left is little
+ * more than what one does, which is all that the lock allows. */
+#define WARY_TROUBLE 3u
+
 /* Sections of the slower way that say something, and that say enough. */
 #define SECTIONS_MIN 16u
 #define SECTIONS_ENOUGH 64u
@@ -190,12 +194,14 @@ look(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
                   is_hopeless(arbiter, sums);
     bool changed = enough && has_changed(arbiter, seen) && now >= arbiter->soon;
 
+    uint64_t trouble = arbiter->wary ? WARY_TROUBLE : TROUBLE;
+
     if (locked && enough && sums->threads == arbiter->sums.threads &&
         have_come(arbiter->count[0].threads, sums)) {
         changed = true; /* as many as these now are have not been seen to speculate */
     }
     if (!locked && aborts * TROUBLE <= seen->sections &&
-        (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
+        (sums->lost - arbiter->sums.lost) * trouble <= length * sums->threads) {
         arbiter->troubled = false;
         count_from(arbiter, now, sums, length < IDLE_MAX / 2 ? length * 2 : IDLE_MAX);
         return;
