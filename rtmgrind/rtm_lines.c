@@ -326,17 +326,14 @@ is_known(const struct rtm_seen *s, const struct rtm_tx *tx, Addr line, UInt word
     return is_seen(s, tx, line) && !(words & ~s->words) && (!write || s->written);
 }
 
+/* x is not known yet. */
 static void
 tx_access(struct rtm_tx *tx, const struct access *x)
 {
     struct rtm_seen *s = seen_slot(tx, x->line);
     const Bool seen = is_seen(s, tx, x->line);
-    struct rtm_line *l;
+    struct rtm_line *l = line_of(s, x->line);
 
-    if (is_known(s, tx, x->line, x->words, x->write)) {
-        return;
-    }
-    l = line_of(s, x->line);
     if (tx->suspended && !x->write) {
         /* XSUSLDTRK: the load is not tracked, yet it must not see another
            transaction's uncommitted store. */
@@ -352,10 +349,10 @@ tx_access(struct rtm_tx *tx, const struct access *x)
     s->gen = tx->gen;
 }
 
+/* l: the table's entry, or NULL */
 static void
-plain_access(const struct access *x)
+plain_access(struct rtm_line *l, const struct access *x)
 {
-    struct rtm_line *l = find(x->line);
     const Int me = rtm_cur->core;
 
     if (l && !is_idle(l)) {
@@ -376,11 +373,11 @@ access_line(const struct access *x)
 {
     struct rtm_tx *tx = &rtm_cur->tx;
 
-    if (tx->state != RTM_TX_NONE) {
-        tx_access(tx, x);
+    if (tx->state == RTM_TX_NONE) {
+        plain_access(find(x->line), x);
     }
-    else {
-        plain_access(x);
+    else if (!is_known(seen_slot(tx, x->line), tx, x->line, x->words, x->write)) {
+        tx_access(tx, x);
     }
 }
 
@@ -409,6 +406,7 @@ access_few(Addr a, SizeT n, Bool write)
     struct rtm_tx *tx = &rtm_cur->tx;
     const UInt from = a % RTM_LINE, to = from + (UInt)n - 1;
     const Addr line = a - from;
+    struct rtm_line *l;
 
     if (to >= RTM_LINE) {
         access_range(a, n, write);
@@ -420,9 +418,9 @@ access_few(Addr a, SizeT n, Bool write)
             tx_access(tx, &x);
         }
     }
-    else if (rtm_opt.coherence || find(line)) {
+    else if ((l = find(line)) != NULL || rtm_opt.coherence) {
         const struct access x = part_of(line, a, n, write);
-        plain_access(&x);
+        plain_access(l, &x);
     }
 }
 
