@@ -274,8 +274,8 @@ run_steps() {
 merge() {
     local parts=("$dir/parts/$1".*.json)
     [ -e "${parts[0]}" ] || return 0
-    jq -s --arg skips "$(printf '%s; ' ${skips[@]+"${skips[@]}"})" -f "$here/merge.jq" \
-        "${parts[@]}" >"$dir/$1.json"
+    jq -s --arg date "$(date +%FT%T%:z)" -f "$here/merge.jq" \
+        --arg skips "$(printf '%s; ' ${skips[@]+"${skips[@]}"})" "${parts[@]}" >"$dir/$1.json"
 }
 
 if [[ $("$bench" --benchmark_list_tests 2>/dev/null) == *cost/pair/speculative* ]]; then

@@ -135,8 +135,8 @@ struct bench {
 
 namespace {
 
-// Under the emulator each run starts at a round virtual time. What came before, such as printing
-// the date, may take a few instructions more or less and would shift the interleaving.
+// Under the emulator each run starts at a round virtual time. What came before, such as reading
+// what machine this is, may take a few instructions more or less and would shift the interleaving.
 void
 start_on_the_dot()
 {

@@ -17,6 +17,7 @@ struct rtm_options rtm_opt = {
     .smt = 1,
     .slice = 12000000, /* 4 ms at 3 GHz: Linux's base slice is of this order */
     .seed = 1,
+    .epoch = 1767225600, /* 2026-01-01 */
     .mhz = 3000,
     .cost_insn = 1,      /* guess: one instruction a cycle */
     .cost_begin = 40,    /* guess */
@@ -129,6 +130,10 @@ process_time_option(const HChar *arg)
     }
     else if VG_BINT_CLO (arg, "--cost-wake", rtm_opt.cost_wake, 0, 10000000) {
     }
+    else if VG_XACT_CLO (arg, "--epoch=host", rtm_opt.epoch, RTM_HOST_EPOCH) {
+    }
+    else if VG_BINT_CLO (arg, "--epoch", rtm_opt.epoch, 0, 9999999999LL) {
+    }
     else if VG_BOOL_CLO (arg, "--coherence", rtm_opt.coherence) {
     }
     else {
@@ -190,6 +195,7 @@ print_usage(void)
      "    --top=N                     rows of each list in the report [10]\n"
      "    --page-faults=no|yes        the first touch of a page aborts [no]\n"
      "    --entropy=seed|host         where random bytes come from [seed]\n"
+     "    --epoch=N|host              seconds since 1970 at the start [1767225600]\n"
      "    --heap=no|yes               name heap blocks and who allocated them [no]\n"
      "    --report-children=no|yes    report in forked children too [no]\n");
 }

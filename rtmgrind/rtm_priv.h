@@ -91,6 +91,7 @@ extern const HChar *const rtm_cause_name[RTM_C_LAST];
 /* ------------------------------------------------------------------ */
 /* Options: constant after rtm_post_clo_init().                        */
 
+enum { RTM_HOST_EPOCH = -1 };
 struct rtm_options {
     Bool rtm;          /* CPUID shows RTM */
     Bool always_abort; /* RTM_ALWAYS_ABORT: every XBEGIN aborts */
@@ -102,7 +103,8 @@ struct rtm_options {
     Int quantum;       /* cycles a thread may run ahead; 0: automatic */
     Int slice;         /* cycles before a core changes threads */
     Int seed;
-    Int mhz; /* virtual cycles per microsecond */
+    Long epoch; /* CLOCK_REALTIME at virtual time zero, seconds; RTM_HOST_EPOCH: the host's */
+    Int mhz;    /* virtual cycles per microsecond */
     Int cost_insn, cost_begin, cost_commit, cost_abort, cost_line;
     Int cost_pause, cost_syscall, cost_wake;
     Int timer_tick; /* cycles; 0: none */

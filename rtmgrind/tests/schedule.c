@@ -14,6 +14,7 @@
  *   aborts N, pauses N, calls N   N aborts, PAUSEs, system calls
  *   wakes N, moves N     two threads hand a turn to and fro N times: by semaphores, by spinning
  *   entropy              what getrandom and AT_RANDOM say
+ *   date                 seconds since 1970
  *   fork                 transactions in a forked child only
  *   pipe                 one thread waits for another process while the other computes
  */
@@ -29,6 +30,7 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MOST = 32 };
@@ -331,6 +333,9 @@ main(int argc, char **argv)
         return printf("%zd ", getrandom(&word, sizeof word, 0)) < 0 ||
                printf("%016llx\n%016llx\n", (unsigned long long)word,
                       (unsigned long long)start[0]) < 0;
+    }
+    if (!strcmp(what, "date")) {
+        return printf("%lld\n", (long long)time(NULL)) < 0;
     }
     if (!strcmp(what, "fork")) {
         return in_child();

@@ -37,6 +37,7 @@ part_repeat() {
     met=$(($(conflicts_of_seeds late) * 100 / $(conflicts_of_seeds mixed)))
     tap_ok "threads that were alone for long meet as often ($met %)" between "$met" 70 140
     part_entropy
+    part_epoch
     declare -A seen
     for seed in 1 2 3 4; do
         run "s$seed" counter 4 500 -- --seed=$seed >/dev/null
@@ -58,6 +59,15 @@ part_entropy() {
         tap_ok "but not with another seed ($bytes)" test "$(said --seed=2)" != "$bytes"
         tap_ok "and not with --entropy=host" test "$(said --entropy=host)" != "$bytes"
     done
+}
+
+# The time of day.
+part_epoch() {
+    local now
+    tap_is "the time of day is the same at every start" "$(run date date --)" 1767225600
+    tap_is "or what --epoch says" "$(run date date -- --epoch=1000000000)" 1000000000
+    now=$(date +%s)
+    tap_ok "or the host's" between "$(run date date -- --epoch=host)" "$now" $((now + 100))
 }
 
 # Cores.

@@ -15,14 +15,23 @@ work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
 "$python" "$program" --list >"$work/list"
-xargs -P 2 -I{} sh -c "timeout 300 out/bin/rtmgrind --quiet $python $program {} 4 1500 \
-    >$work/{}.json 2>&1" <"$work/list"
+xargs -P 2 -I{} sh -c "timeout 300 out/bin/rtmgrind $python $program {} 4 1500 \
+    >$work/{}.json 2>$work/{}.report" <"$work/list"
+
+# nine_in_ten NAME COMMITS STARTS: or else the emulator's report, which says what conflicts.
+# shellcheck disable=SC2317,SC2329  # called through tap_ok
+nine_in_ten() {
+    [ "$(($2 * 10))" -ge "$(($3 * 9))" ] && return
+    cat "$work/$1.json" "$work/$1.report"
+    return 1
+}
+
 while read -r name; do
     result=$(cat "$work/$name.json")
     tap_has "$name: results are right" "$result" '"right": true'
     starts=$(sed -n 's/.*"starts": \([0-9]*\).*/\1/p' <<<"$result")
     commits=$(sed -n 's/.*"commits": \([0-9]*\).*/\1/p' <<<"$result")
     tap_ok "$name: ${commits:-no} of ${starts:-no} transactions commit" \
-        test "$((${commits:-0} * 10))" -ge "$((${starts:-1} * 9))"
+        nine_in_ten "$name" "${commits:-0}" "${starts:-1}"
 done <"$work/list"
 tap_done
