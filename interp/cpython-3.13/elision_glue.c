@@ -151,6 +151,7 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
             _Py_set_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
         }
         _PyElision_MakeTable(tstate);
+        _PyElision_MakeLookups(tstate);
     }
     struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
     label_push(site);
@@ -255,18 +256,6 @@ _PyElision_WithoutGIL(PyThreadState *tstate, void (*work)(PyThreadState *))
     _PyThreadState_Suspend(tstate);
     _PyThreadState_Attach(tstate);
     _PyElision_StopCounting(tstate);
-}
-
-int
-_PyElision_MayCacheLookup(PyObject *name, uint32_t version)
-{
-    if (_PyElision_table == NULL) {
-        return 1;
-    }
-    if (!PyUnicode_CHECK_INTERNED(name)) {
-        return 0;
-    }
-    return version == 0 || ++thread_state(_PyThreadState_GET())->replacements % 16 == 0;
 }
 
 void
@@ -387,6 +376,7 @@ void
 _PyElision_ThreadRemoved(PyThreadState *tstate)
 {
     _PyElision_FreeTable(tstate);
+    _PyElision_FreeLookups(tstate);
     int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
     set_live_threads(tstate->interp, live);
 }

@@ -33,15 +33,16 @@ struct _PyElision_Site;    // elision_glue.c: a line of Python where sections be
 // Sites found by the instruction they were met at; a power of two.
 #define _PyElision_CACHED_SITES 64
 
-struct elision_coalesce; // refcount/coalesce.h
+struct elision_coalesce;   // refcount/coalesce.h
+struct _PyElision_Lookups; // elision_lookups.c
 
 // Per thread state; only its own thread touches it, but for the padding: others read what lies next
 // to it in the thread state.
 struct _PyElision_ThreadState {
     char padding_before[64];
-    int budget;                     // checks of the eval breaker until the next checkpoint
-    unsigned replacements;          // times MayCacheLookup was asked about an entry in use
-    struct elision_coalesce *table; // of changes to shared counts; NULL until needed
+    int budget;                         // checks of the eval breaker until the next checkpoint
+    struct elision_coalesce *table;     // of changes to shared counts; NULL until needed
+    struct _PyElision_Lookups *lookups; // of types' attributes; NULL until needed
     struct {
         const void *instr;
         uint32_t version;
@@ -113,12 +114,28 @@ extern void _PyElision_FreeTable(PyThreadState *tstate);
 // the caller must deallocate.
 extern int _PyElision_DecRefSharedIsDead(PyObject *o);
 
-// Whether a type's attribute, found by a lookup that missed the type cache, goes into the cache's
-// entry of that version (0: an empty one). A cache that many threads keep overwriting is a conflict
-// for them all, and worth less than none: while counts go to the table, names that are not interned
-// are not cached, since their next lookup has another address, and entries in use give way one time
-// in sixteen, so that two names that share one do not take turns.
-extern int _PyElision_MayCacheLookup(PyObject *name, uint32_t version);
+// A type's attribute that the type cache does not know; version is the type's. A cache that many
+// threads keep overwriting is a conflict for them all, and worth less than none. So while counts go
+// to the table, an entry in use gives way one time in sixteen; the thread keeps what it has found
+// in a cache of its own. Names that are not interned are not cached at all: their next lookup has
+// another address.
+//
+// FindLookup returns 1 and a new reference, or NULL for an attribute that the type does not have;
+// 0 if it must be looked up. KeepLookup is then told the value, and the version of what is in the
+// type cache's entry (0: nothing); it returns 1 if the value is to go there.
+extern int _PyElision_FindLookupSlow(uint32_t version, PyObject *name, PyObject **value);
+extern int _PyElision_KeepLookup(uint32_t version, PyObject *name, PyObject *value,
+                                 uint32_t in_use);
+
+static inline int
+_PyElision_FindLookup(uint32_t version, PyObject *name, PyObject **value)
+{
+    return _PyElision_Coalesces() && _PyElision_FindLookupSlow(version, name, value);
+}
+
+// As MakeTable and FreeTable.
+extern void _PyElision_MakeLookups(PyThreadState *tstate);
+extern void _PyElision_FreeLookups(PyThreadState *tstate);
 
 // In a speculative section a critical section's mutex need not be taken: to have read it free is
 // enough, since whoever takes it aborts us. Such a mutex is still free when it is to be released.

@@ -60,6 +60,11 @@ handover() {
     ! grep -q '^not ok' "$work/seen"
 }
 
+lookups() {
+    tests/interp/lookups.sh "$python" 2>&1 | tee "$work/seen"
+    ! grep -q '^not ok' "$work/seen"
+}
+
 leaks() {
     ELISION_POLICY=static-6 ELISION_LENGTH=1 timeout -k 5 120 out/bin/rtmgrind --quiet "$python" \
         tests/interp/leaks.py 4 1 2>&1 | tail -n 3 | tee "$work/seen"
@@ -79,8 +84,8 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover "lifecycle counts_seen_by_extensions" "lifecycle loans_end" \
-    "lifecycle kill_switch_while_threads_run"; do
+for test in unsafe leaks handover lookups "lifecycle counts_seen_by_extensions" \
+    "lifecycle loans_end" "lifecycle kill_switch_while_threads_run"; do
     # shellcheck disable=SC2086 # a command
     tap_ok "the control passes: $test" $test
 done
@@ -93,6 +98,10 @@ mutant "the switch changes nothing" elision_glue \
     lifecycle kill_switch_while_threads_run
 mutant "what sections have done is not told" elision_glue 's/elision_progress\(\(/(void)((/' \
     handover
+mutant "what a thread looked up itself is not found" elision_lookups \
+    '/^_PyElision_FindLookupSlow/,/^}/s/version == 0/1/' lookups
+mutant "what was looked up is good for any version" elision_lookups \
+    '/^is_of/,/^}/s/== version/!= 0/;/^set_of/,/^}/s/version \^//' lookups
 mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; delta\+\+\)/if (0)/' \
     leaks
 mutant "the owner's queue is given no reference" elision_refs \
