@@ -408,6 +408,7 @@ elision_coalesce_flush(struct elision_coalesce *table, void *object)
     if (slot >= 0) {
         delta = table->net_[slot];
         table->net_[slot] = 0;
+        table->key_[slot] = HIDDEN;
     }
     if (loan >= 0) {
         delta -= close_loan(table, loan);

@@ -175,6 +175,23 @@ elision_coalesce_slot_(const void *object)
     return ((uint32_t)(uintptr_t)object * 0x9e3779b1u) >> (32 - ELISION_COALESCE_BITS);
 }
 
+/* Change an object's count by delta, if the object is where the table looks first: the way that is
+ * taken nearly always, for embedders that have checks of their own on the other.
+ * pre:   as elision_coalesce_add
+ * ret:   false: nothing was changed
+ * tx:    safe; never allocates */
+static inline bool
+elision_coalesce_try_add(struct elision_coalesce *table, const void *object, int32_t delta)
+{
+    uint32_t slot = elision_coalesce_slot_(object);
+
+    if (__builtin_expect(table->key_[slot] != (uintptr_t)object, 0)) {
+        return false;
+    }
+    table->net_[slot] += delta;
+    return true;
+}
+
 /* Change an object's count by delta, when this section ends and if anything is left of it then.
  * pre:   inside a section for which the table was begun; rules 1 to 3 above; object is not NULL;
  *        |delta| <= 1 << 20 (an embedder applies larger changes directly)
@@ -183,12 +200,7 @@ elision_coalesce_slot_(const void *object)
 static inline void
 elision_coalesce_add(struct elision_coalesce *table, void *object, int32_t delta)
 {
-    uint32_t slot = elision_coalesce_slot_(object);
-
-    if (__builtin_expect(table->key_[slot] == (uintptr_t)object, 1)) {
-        table->net_[slot] += delta;
-    }
-    else {
+    if (!elision_coalesce_try_add(table, object, delta)) {
         elision_coalesce_add_slow_(table, object, delta);
     }
 }
@@ -224,7 +236,8 @@ ELISION_API unsigned elision_coalesce_settle(struct elision_coalesce *table,
 
 /* Apply what the table has for one object, and return its loan, so that its real count is what this
  * thread knows of it. To be called before a count decides something (is this the only reference?),
- * before an object is moved, and before its count is set outright.
+ * before an object is moved, and before its count is set outright. elision_coalesce_try_add does
+ * not find the object afterwards, until elision_coalesce_add has been called for it.
  * pre:   inside the section; the caller has a reference of its own, so the object does not die
  * tx:    safe, but writes the object's count if there was anything */
 ELISION_API void elision_coalesce_flush(struct elision_coalesce *table, void *object);

@@ -14,7 +14,8 @@
 //     increment waits in the table only if the object's real count is at least 2 already.
 //   * A count that is too high for a while is harmless: a decrement may wait.
 //   * But a destructor may give its object a reference for a while, by setting the count outright,
-//     and then asks whether there are more. So no decrement waits while the object is destroyed.
+//     and then asks whether there are more. So no change waits while the object is destroyed: the
+//     table's first look does not find it then, and behind that is where it is noticed.
 //   * Increments by stock headers go to the object; decrements all come through _Py_DecRefShared().
 #include "Python.h"
 #include "pycore_brc.h" // _Py_brc_queue_object()
@@ -128,14 +129,28 @@ static const struct elision_coalesce_ops operations = {
 
 /* Changes by this thread */
 
+// The usual way is a test or two and the table's first look, with as few instructions as can be.
+// All else is out of line, and has the tests that are about what the table does not have yet.
 static Py_NO_INLINE void
-add_one(struct elision_coalesce *table, PyObject *op)
+increment(PyObject *op)
 {
-    if (table != NULL && real_count(op) >= 2) {
+    struct elision_coalesce *table = _PyElision_table;
+    if (table != NULL && real_count(op) >= 2 && !is_dying(op)) {
         elision_coalesce_add(table, op, 1);
     }
     else {
         _Py_atomic_add_ssize(&op->ob_ref_shared, ONE_SHARED);
+    }
+}
+
+static Py_NO_INLINE void
+decrement(PyObject *op)
+{
+    if (!is_dying(op)) {
+        elision_coalesce_add(_PyElision_table, op, -1);
+    }
+    else if (_PyElision_DecRefSharedIsDead(op)) {
+        _Py_Dealloc(op);
     }
 }
 
@@ -144,11 +159,17 @@ _Py_IncRefShared(PyObject *op)
 {
     struct elision_coalesce *table = _PyElision_table;
     // The owner's part is never negative, so that two shared references are enough to know.
-    if (table != NULL && _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) >= 2 * ONE_SHARED) {
-        elision_coalesce_add(table, op, 1);
+    if (table == NULL || _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) < 2 * ONE_SHARED ||
+        !elision_coalesce_try_add(table, op, 1)) {
+        increment(op);
     }
-    else {
-        add_one(table, op);
+}
+
+void
+_PyElision_DecRef(PyObject *op)
+{
+    if (!elision_coalesce_try_add(_PyElision_table, op, -1)) {
+        decrement(op);
     }
 }
 
@@ -166,35 +187,12 @@ _PyElision_TryIncRef(PyObject *op)
     return 1;
 }
 
-// In some destructor. What waits for its own object are increments alone: they come first.
-static Py_NO_INLINE void
-drop_one(PyObject *op)
-{
-    if (!is_dying(op)) {
-        elision_coalesce_add(_PyElision_table, op, -1);
-        return;
-    }
-    _PyElision_Flush(op);
-    if (_PyElision_DecRefSharedIsDead(op)) {
-        _Py_Dealloc(op);
-    }
-}
-
-void
-_PyElision_DecRef(PyObject *op)
-{
-    if (_PyElision_RARELY(all_dying != NULL)) {
-        drop_one(op);
-        return;
-    }
-    elision_coalesce_add(_PyElision_table, op, -1);
-}
-
 void
 _PyElision_Dealloc(PyObject *op, destructor dealloc)
 {
     const struct dying dying = {.op = op, .outer = all_dying};
 
+    _PyElision_Flush(op);
     all_dying = &dying;
     dealloc(op);
     all_dying = dying.outer;

@@ -93,7 +93,7 @@ _PyElision_Irrevocable(void)
 
 // elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead. Flush brings
 // op's own count to what this thread knows of it. Dealloc runs the destructor of an object that
-// this thread does not own: no decrement of op waits in the table meanwhile.
+// this thread does not own: no change of op's count waits in the table meanwhile.
 PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
 extern void _PyElision_DecRef(PyObject *op);
 extern void _PyElision_Flush(PyObject *op);

@@ -103,7 +103,11 @@ threading.Thread(target=make, daemon=True).start(); made.wait()
 thing = box[0]; more = [thing] * 4'
 immortal=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "${foreign/thing = *;/thing = None;}")
 coalesced=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "$foreign")
+atomic=$(pair "$stock" "$work/stock-core" "$foreign")
+name="a coalesced pair: ${coalesced:-none} tenths"
 extra=$((${coalesced:-0} - ${immortal:-0}))
-tap_ok "a coalesced pair: ${coalesced:-none} tenths, 10 to 38 instructions more than $immortal" \
-    test "$extra" -ge 100 -a "$extra" -le 380
+tap_ok "$name, 10 to 36 instructions more than an immortal object's $immortal" \
+    test "$extra" -ge 100 -a "$extra" -le 360
+tap_ok "$name, at most 25 instructions more than the unpatched build's, atomic, ${atomic:-none}" \
+    test "${coalesced:-0}" -le $((${atomic:--1000} + 250))
 tap_done

@@ -42,15 +42,17 @@ variant() {
     (cd "$build" && eval "$compile -I'$tree/Python'" && eval "$link") 2>&1
 }
 
-# Each says what it saw, and succeeds if all is well.
+# Each says what it saw, and succeeds if all is well. A variant may hang: it is given several times
+# as long as the slowest test took with the control.
+limit=120
 unsafe() {
-    ELISION_ARBITER=off timeout -k 5 120 out/bin/rtmgrind --quiet "$python" \
+    ELISION_ARBITER=off timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" \
         tests/interp/run_unsafe.py 4 100 swap 2>&1 | tail -n 3 | tee "$work/seen"
     grep -q '^exact' "$work/seen"
 }
 
 lifecycle() {
-    timeout -k 5 120 out/bin/rtmgrind --quiet "$python" tests/interp/lifecycle_cases.py "$1" \
+    timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" tests/interp/lifecycle_cases.py "$1" \
         2>&1 | tail -n 3 | tee "$work/seen"
     [ "$(cat "$work/seen")" = ok ]
 }
@@ -66,9 +68,16 @@ lookups() {
 }
 
 leaks() {
-    ELISION_POLICY=static-6 ELISION_LENGTH=1 timeout -k 5 120 out/bin/rtmgrind --quiet "$python" \
-        tests/interp/leaks.py 4 1 2>&1 | tail -n 3 | tee "$work/seen"
+    ELISION_POLICY=static-6 ELISION_LENGTH=1 timeout -k 5 "$limit" out/bin/rtmgrind --quiet \
+        "$python" tests/interp/leaks.py 4 1 2>&1 | tail -n 3 | tee "$work/seen"
     grep -q ' counts 0 ' "$work/seen"
+}
+
+# Beside a thread that waits for ever.
+dying() {
+    PYTHONPATH=tests/interp/idle timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" \
+        -m test test_gc -m 'test_legacy_finalizer*' 2>&1 | tail -n 3 | tee "$work/seen"
+    grep -q '^Result: SUCCESS' "$work/seen"
 }
 
 # mutant WHAT FILE EXPRESSION TEST...: notices it, or not
@@ -84,11 +93,14 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups "lifecycle counts_seen_by_extensions" \
+for test in unsafe leaks handover lookups dying "lifecycle counts_seen_by_extensions" \
     "lifecycle loans_end" "lifecycle kill_switch_while_threads_run"; do
+    SECONDS=0
     # shellcheck disable=SC2086 # a command
     tap_ok "the control passes: $test" $test
+    slowest=$((SECONDS > ${slowest-5} ? SECONDS : ${slowest-5}))
 done
+limit=$((slowest * 5))
 mutant "after a checkpoint a thread goes on without the GIL" elision_glue \
     '/^section_continues/,/^}/{/label_pop/{n;s/return 0/return 1/}}' unsafe
 mutant "a thread state is removed from its table twice" brc 's/bucket_node.next == NULL/tid == 0/' \
@@ -107,7 +119,11 @@ mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; de
 mutant "the owner's queue is given no reference" elision_refs \
     's/ \+ ONE_SHARED \+ _Py_REF_QUEUED/ + _Py_REF_QUEUED/' leaks
 mutant "an increment waits though there is one reference only" elision_refs \
-    '/^add_one/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions
+    '/^increment/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions
+mutant "a decrement of a dying object waits" elision_refs \
+    '/^decrement/,/^}/s/!is_dying\(op\)/1/' dying
+mutant "a dying object is left in the table" elision_refs \
+    '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//' dying
 mutant "loans are kept at a detach" elision_refs 's/all \? ELISION_SETTLE_DETACH : //' \
     lifecycle loans_end
 tap_done

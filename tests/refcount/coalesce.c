@@ -173,6 +173,9 @@ test_flush_makes_the_count_exact(void **state)
     elision_coalesce_flush(&table, &things[0]);
     assert_int_equal(things[0].count, 2);
     assert_int_equal(things[1].count, 1);
+    assert_false(elision_coalesce_try_add(&table, &things[0], 1));
+    assert_true(elision_coalesce_try_add(&table, &things[1], 1));
+    add(1, -1);
     settle();
     assert_int_equal(things[0].count, 2);
     assert_int_equal(things[1].count, 2);

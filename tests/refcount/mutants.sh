@@ -92,7 +92,10 @@ mutant "a loan's excess is not returned" $c \
     's/return apply\(table, object, ELISION_LOAN_CREDIT/if (credit > 0) { return 0; } &/'
 mutant "an aged loan is not returned" $c '/^age_loans/,/^}/s/if \(credit != 0\)/if (credit > 99)/'
 mutant "a loan in use is returned" $c '/^touched/,/^}/s/return slot >= 0/return false/'
-mutant "a loan not in use is kept" $c 's/key_\[slot\] = HIDDEN/net_[slot] = 0/'
+mutant "a loan not in use is kept" $c \
+    '/^touched/,/^}/s/key_\[slot\] = HIDDEN/net_[slot] = 0/'
+mutant "what was flushed is found by the first look" $c \
+    '/^elision_coalesce_flush/,/^}/s/table->key_\[slot\] = HIDDEN;//'
 mutant "detach keeps loans" $c 's/what == ELISION_SETTLE_DETACH/false/g'
 mutant "what dies at a section's end is not destroyed" $c 's/^( +)table->ops_->destroy\(.*$/\1;/'
 mutant "settled after leaving" tests/refcount/heap.c \
