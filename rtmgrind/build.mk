@@ -15,7 +15,7 @@ RTM_CFLAGS = -std=gnu11 -O2 -g -fno-stack-protector -fno-builtin -fno-pie \
   -fno-strict-aliasing -fcf-protection=none -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes \
   -Wmissing-prototypes
 RTM_WRAP = -Wl,--wrap=vgPlain_sigframe_create -Wl,--wrap=vgPlain_sigframe_destroy \
-  -Wl,--wrap=vgPlain_nuke_all_threads_except \
+  -Wl,--wrap=vgPlain_nuke_all_threads_except -Wl,--wrap=vgPlain_print_preamble \
   -Wl,--wrap=vgPlain_synth_fault_perms -Wl,--wrap=vgPlain_synth_fault_mapping \
   -Wl,--wrap=vgPlain_disp_run_translations
 

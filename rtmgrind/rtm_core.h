@@ -10,6 +10,7 @@
 #define RTM_CORE_H
 
 #include "pub_tool_basics.h"
+#include "pub_tool_vki.h"
 
 /* The big lock.  coregrind calls it through this table and pulls in its own
  * implementations only if nobody else defines these two symbols: rtm_sched.c
@@ -53,6 +54,9 @@ enum {
 extern Bool VG_(search_transtab)(Addr *res_hcode, void *res_sec, void *res_tte, Addr guest_addr,
                                  Bool upd_cache);
 
+/* The signals that a thread blocks: into *old, if set is NULL. */
+extern SysRes VG_(do_sys_sigprocmask)(ThreadId tid, Int how, vki_sigset_t *set, vki_sigset_t *old);
+
 /* What the kernel tells a program at its start: pairs of a type (AT_...) and a value. */
 extern UWord *VG_(client_auxv);
 
@@ -81,6 +85,8 @@ extern void __real_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt);
 extern void __wrap_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt);
 extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
+extern void __real_vgPlain_print_preamble(Bool to_fd);
+extern void __wrap_vgPlain_print_preamble(Bool to_fd);
 extern void __real_vgPlain_synth_fault_perms(ThreadId tid, Addr a);
 extern void __wrap_vgPlain_synth_fault_perms(ThreadId tid, Addr a);
 extern void __real_vgPlain_synth_fault_mapping(ThreadId tid, Addr a);
@@ -88,16 +94,17 @@ extern void __wrap_vgPlain_synth_fault_mapping(ThreadId tid, Addr a);
 
 extern void VG_(discard_translations)(Addr start, ULong range, const HChar *who);
 
-/* A system call of our own, past the core. */
+/* A system call of our own, past the core; a fifth argument is 0. */
 static inline Long
 rtm_raw_syscall(Long no, HWord a, HWord b, HWord c, HWord d)
 {
     register HWord r10 __asm__("r10") = d;
+    register HWord r8 __asm__("r8") = 0;
     Long ret;
 
     __asm__ volatile("syscall"
                      : "=a"(ret)
-                     : "0"(no), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "0"(no), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
                      : "rcx", "r11", "memory");
     return ret;
 }

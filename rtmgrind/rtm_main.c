@@ -206,8 +206,9 @@ print_debug_usage(void)
     VG_(printf)("    (none)\n");
 }
 
+/* All options are known. */
 static void
-post_clo_init(void)
+settle_options(void)
 {
     const struct preset *p = find_preset(rtm_opt.preset);
 
@@ -221,12 +222,32 @@ post_clo_init(void)
     if (!rtm_opt.read_lines) {
         rtm_opt.read_lines = p->read_lines;
     }
-    if (rtm_opt.ways < rtm_opt.smt) { /* both are known only now, when the core no longer exits */
-        VG_(umsg)("rtmgrind: --smt=%d: more threads than the cache has ways\n", rtm_opt.smt);
+    if (rtm_opt.ways < rtm_opt.smt) {
+        VG_(fmsg)("Bad option: --smt=%d\n", rtm_opt.smt);
+        VG_(fmsg)("More threads than the cache has ways, %d.\n", rtm_opt.ways);
         VG_(exit)(1);
     }
     rtm_opt.ways /= rtm_opt.smt;
     rtm_opt.read_lines /= rtm_opt.smt;
+}
+
+/* Options are refused before the core prints what runs. It does so once more where a forked child
+ * has a log of its own. */
+void
+__wrap_vgPlain_print_preamble(Bool to_fd)
+{
+    static Bool settled;
+
+    if (!settled) {
+        settled = True;
+        settle_options();
+    }
+    __real_vgPlain_print_preamble(to_fd);
+}
+
+static void
+post_clo_init(void)
+{
     if (rtm_opt.page_faults && !rtm_page_init()) {
         VG_(umsg)("rtmgrind: --page-faults=yes: cannot read /proc/self/pagemap\n");
         VG_(exit)(1);

@@ -36,8 +36,15 @@ refused "no number" 1 "Invalid integer value 'many'" run --cores=many
 refused "unknown preset" 1 "Use haswell, icelake or sapphirerapids" run --preset=pentium
 refused "unknown mode" 1 "Use yes, no or always-abort" run --rtm=maybe
 refused "sets not a power of two" 1 "Use a power of two" run --write-sets=48
-refused "more threads than ways" 1 "more threads than the cache has ways" \
-    run --smt=8 --write-ways=4
+for options in "--smt=8 --write-ways=4" "--write-ways=4 --smt=8" "--smt=8 --write-ways=7"; do
+    # shellcheck disable=SC2086
+    refused "more threads than ways: $options" 1 "Bad option: --smt=8" run $options
+done
+# shellcheck disable=SC2016
+refused "... says so before all else" 1 "valgrind: Bad option" \
+    sh -c '"$1" --smt=8 --write-ways=4 /bin/echo ran 2>&1 | head -n 1; exit 1' - "$rtmgrind"
+tap_is "the last of an option is meant" \
+    "$(run --smt=8 --write-ways=4 --write-ways=8)" ran
 
 # The first bytes of an i386 program: the emulator is for x86-64.
 printf '\177ELF\1\1\1\0\0\0\0\0\0\0\0\0\2\0\3\0\1\0\0\0\0\200\4\10\64\0\0\0' >"$dir/i386"
