@@ -9,7 +9,6 @@
 #include "rtm_sched.h"
 
 enum {
-    GRACE_MS = 5,       /* for a call that may block, before others go on */
     PATIENCE_MS = 2000, /* for one that should not */
     IDLE_MS = 10        /* when all wait: look for signals this often */
 };
@@ -115,6 +114,7 @@ lock_create(void)
     }
     rtm_forked_child = True;
     rtm_page_forked();
+    rtm_timers_forget();
     rtm_sched.to_wake = NULL;
     rtm_holder = NULL;
     if (rtm_cur) {
@@ -198,6 +198,7 @@ rtm_park(struct rtm_thread *me)
 static void
 arrive(struct rtm_thread *me)
 {
+    rtm_timers_from_kernel(me);
     switch (me->state) {
     case RTM_T_AWAY: /* comes back at whatever time it is here */
         if (me->clock < rtm_sched.last_grant) {
@@ -308,6 +309,7 @@ rtm_put_down(void)
     rtm_lock_guard();
     now = rtm_clock();
     t->cpu += now - t->clock;
+    rtm_sched.cpu += now - t->clock;
     t->clock = now;
     if (now > rtm_sched.makespan && !rtm_sched.dying) {
         rtm_sched.makespan = now;
@@ -330,6 +332,9 @@ lock_release(struct sched_lock *p)
     }
     rtm_put_down();
     rtm_pick();
+    if (!rtm_cur) {
+        rtm_timers_to_kernel(False);
+    }
     rtm_send();
     rtm_unlock_guard();
 }

@@ -158,7 +158,9 @@ __wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top, const v
                                void *restorer)
 {
     struct rtm_thread *t = &rtm_threads[tid];
+    vki_siginfo_t seen = *(const vki_siginfo_t *)info;
 
+    rtm_timer_info(&seen);
     rtm_tx_settle(t);
     if (t->tx.state == RTM_TX_LIVE) {
         rtm_tx_abort_parked(t, 0, RTM_C_SIGNAL, NULL);
@@ -166,7 +168,8 @@ __wrap_vgPlain_sigframe_create(ThreadId tid, Bool on_altstack, Addr top, const v
             top = VG_(get_SP)(tid) - REDZONE;
         }
     }
-    __real_vgPlain_sigframe_create(tid, on_altstack, top, info, uc, handler, flags, mask, restorer);
+    __real_vgPlain_sigframe_create(tid, on_altstack, top, &seen, uc, handler, flags, mask,
+                                   restorer);
 }
 
 /* The handler returns. The frame holds the shadow registers, too, as they were when it was made;

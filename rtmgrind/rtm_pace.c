@@ -3,10 +3,9 @@
  * Where virtual time must not outrun real time.
  *
  * When all threads wait for a time to come, virtual time jumps there. But while
- * one is away in the kernel, waiting for another process, say, or while a timer
- * of the kernel's is to send a signal, the jump would make time-outs come first
- * that are far longer than what they guard. It is put off then, until as much
- * real time has passed.
+ * one is away in the kernel, waiting for another process, say, or sleeps until a
+ * child has ended, the jump would make time-outs come first that are far longer
+ * than what they guard. It is put off then, until as much real time has passed.
  */
 
 #include "rtm_sched.h"
@@ -16,15 +15,28 @@ static struct {
     ULong real_ns;
 } since; /* nothing has run */
 
-static ULong timer_until; /* real time by which a timer fires; RTM_NEVER: again and again */
+/* Does one run, and none that has ended waits to be asked for? */
+static Bool
+has_children(void)
+{
+    enum { ALL = 0, NOHANG = 1, EXITED = 4, NOWAIT = 0x1000000 };
+    vki_siginfo_t info;
 
+    info._sifields._sigchld._pid = 0;
+    return rtm_raw_syscall(__NR_waitid, ALL, 0, (HWord)&info, NOHANG | EXITED | NOWAIT) == 0 &&
+           info._sifields._sigchld._pid == 0;
+}
+
+/* Who sleeps or waits for a signal does so for a child, if there is one. */
 static Bool
 somebody_away(void)
 {
     Int i;
 
     for (i = 1; i <= rtm_sched.max_thread; i++) {
-        if (rtm_threads[i].state == RTM_T_AWAY) {
+        const struct rtm_thread *t = &rtm_threads[i];
+        if (t->state == RTM_T_AWAY ||
+            (t->state == RTM_T_BLOCKED && t->wait != RTM_W_FUTEX && has_children())) {
             return True;
         }
     }
@@ -36,7 +48,7 @@ rtm_too_early(ULong when)
 {
     ULong now;
 
-    if (rtm_sched.dying || (timer_until == 0 && !somebody_away())) {
+    if (rtm_sched.dying || !somebody_away()) {
         return False;
     }
     now = rtm_real_ns(VKI_CLOCK_MONOTONIC);
@@ -44,43 +56,7 @@ rtm_too_early(ULong when)
         since.virtual = rtm_sched.makespan;
         since.real_ns = now;
     }
-    if (now >= timer_until && !somebody_away()) {
-        timer_until = 0;
-        return False;
-    }
     rtm_nondeterministic++;
     return when > since.virtual &&
            (when - since.virtual) / rtm_opt.mhz * 1000 > now - since.real_ns;
-}
-
-/* alarm, setitimer(ITIMER_REAL), timer_settime, timerfd_settime: a second late is early enough. */
-void
-rtm_pace_timer(UInt no, const UWord *args)
-{
-    const ULong second = 1000000000ULL;
-    const struct vki_itimerval *tv;
-
-    switch (no) {
-    case __NR_alarm:
-        timer_until = args[0] ? rtm_real_ns(VKI_CLOCK_MONOTONIC) + (args[0] + 1) * second : 0;
-        break;
-    case __NR_setitimer:
-        tv = (const struct vki_itimerval *)args[1];
-        if (args[0] != 0 || !tv) {
-            break;
-        }
-        if (tv->it_interval.tv_sec || tv->it_interval.tv_usec) {
-            timer_until = RTM_NEVER;
-        }
-        else if (tv->it_value.tv_sec || tv->it_value.tv_usec) {
-            timer_until = rtm_real_ns(VKI_CLOCK_MONOTONIC) + (tv->it_value.tv_sec + 2) * second;
-        }
-        else {
-            timer_until = 0;
-        }
-        break;
-    case __NR_timer_settime:
-    case __NR_timerfd_settime: timer_until = RTM_NEVER; break;
-    default: break;
-    }
 }

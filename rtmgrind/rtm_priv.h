@@ -11,11 +11,12 @@
  *   rtm_touch.h    what a transaction has touched; capacity (rtm_touch.c)
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
+ *   rtm_timer.h    timers that send signals (rtm_timer.c; rtm_alarm.c: the calls)
  *   rtm_pace.c     where virtual time must not outrun real time
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_ride.c     one host thread runs many threads' code in turn
  *   rtm_sys.c      system calls answered in virtual time: clocks;
- *   rtm_wait.c     futex, sleep
+ *   rtm_wait.c     futex, sleep; rtm_signal.c: waiting for signals
  *   rtm_heap.c     heap blocks and who allocated them
  *   rtm_fault.c    host faults inside a transaction; signals
  *   rtm_page.c     page faults of first touches, by option
@@ -214,7 +215,7 @@ enum rtm_state {
     RTM_T_AWAY
 };
 
-enum rtm_wait { RTM_W_NONE = 0, RTM_W_FUTEX, RTM_W_SLEEP };
+enum rtm_wait { RTM_W_NONE = 0, RTM_W_FUTEX, RTM_W_SLEEP, RTM_W_SIGNAL };
 
 enum { RTM_MAX_LABELS = 32 };
 
@@ -244,6 +245,9 @@ struct rtm_thread {
     ULong wait_end; /* when the wait times out; RTM_NEVER: never */
     Addr sleep_rem; /* where the call wants the rest, or 0 */
     Int sleep_unit; /* nanoseconds that the rest's second word counts in */
+    ULong awaited;  /* signals that end the wait though they are blocked */
+    Bool suspended; /* until a handler runs, blocks other signals than these: */
+    vki_sigset_t blocked;
 
     /* real system call */
     Int sysno;
@@ -427,9 +431,6 @@ void rtm_page_give_back(void);
 void rtm_fault_install(void);
 Bool rtm_fault_pending(void); /* one of rtm_cur, for its own host thread */
 void rtm_fault_deliver(void); /* there */
-
-/* rtm_pace.c */
-void rtm_pace_timer(UInt no, const UWord *args); /* the program sets a real timer */
 
 /* rtm_count.c */
 const HChar *rtm_intern(const HChar *s);

@@ -224,8 +224,10 @@ __wrap_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_stat
     }
     me->budget = (Int)me->gs->host_EvC_COUNTER;
     me->gs->host_EvC_FAILADDR = (HWord)rtm_time_is_up;
-    run(me, trc, host_addr);
-    ride(me, trc);
+    if (rtm_sched.dying || me->signals == rtm_sched.signals) {
+        run(me, trc, host_addr);
+        ride(me, trc);
+    }
     VG_(running_tid) = me->tid;
     rtm_back_to_core(me);
     if (me->returns) {

@@ -211,10 +211,14 @@ rtm_help_pause(void)
 static ULong
 deadline_of(struct rtm_thread *t, ULong next)
 {
+    const ULong timer = rtm_timer_due(t);
     ULong deadline = add_sat(next, quantum(t));
 
     if (t->core_since + (ULong)rtm_opt.slice < deadline && rtm_first_in_queue()) {
         deadline = t->core_since + rtm_opt.slice;
+    }
+    if (timer < deadline) {
+        deadline = timer;
     }
     if (t->tx.state == RTM_TX_LIVE && t->tx.inject_at < deadline) {
         deadline = t->tx.inject_at;
@@ -269,6 +273,28 @@ grant(struct rtm_thread *t, ULong next)
     rtm_sched_active();
 }
 
+/* The wait of q's first thread is over, or a timer fires, whichever comes first. ret: did it? Not
+ * if virtual time may not jump there, or a thread has to return before. */
+static Bool
+pass_time(const struct queue *q)
+{
+    const ULong timer = rtm_timer_due(NULL), when = timer < q->when ? timer : q->when;
+    struct rtm_thread *t = q->first;
+
+    if (when == RTM_NEVER || ((!t || t->state == RTM_T_BLOCKED) && rtm_too_early(when))) {
+        return False;
+    }
+    if (timer <= q->when) {
+        rtm_sched.awaited = rtm_timer_fire();
+        return !rtm_sched.awaited;
+    }
+    t->timed_out = True;
+    t->clock = q->when;
+    t->wake_at = RTM_NEVER;
+    rtm_make_ready(t);
+    return True;
+}
+
 void
 rtm_pick(void)
 {
@@ -276,25 +302,17 @@ rtm_pick(void)
     struct queue q;
 
     tl_assert(!rtm_cur);
+    rtm_sched.awaited = NULL;
     for (;;) {
         rtm_fill_cores();
         q = survey();
         t = q.first;
-        if (!t) {
-            rtm_sched.awaited = NULL;
-            return;
-        }
-        if (t->state != RTM_T_BLOCKED) {
+        if (t && t->state != RTM_T_BLOCKED && q.when < rtm_timer_due(NULL)) {
             break;
         }
-        if (rtm_too_early(q.when)) {
-            rtm_sched.awaited = NULL;
+        if (!pass_time(&q)) {
             return;
         }
-        t->timed_out = True;
-        t->clock = q.when;
-        t->wake_at = RTM_NEVER;
-        rtm_make_ready(t);
     }
     if (t->state == RTM_T_READY) {
         grant(t, q.second);

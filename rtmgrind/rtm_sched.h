@@ -12,6 +12,7 @@
 #include "rtm_core.h"
 
 enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
+enum { GRACE_MS = 5 }; /* for a call that may block, before others, and timers, go on */
 
 struct rtm_sched {
     struct rtm_thread *awaited; /* in a system call, or not arrived */
@@ -20,6 +21,7 @@ struct rtm_sched {
     Bool queued;                /* perhaps somebody waits for a core */
     struct rtm_thread *to_wake; /* by whoever releases guard */
     ULong makespan, last_grant;
+    ULong cpu;    /* cycles that threads ran, but for the turn of the running one */
     Bool dying;   /* the process ends: everybody may run */
     UInt signals; /* changes when a thread may have been sent one */
 };
@@ -41,6 +43,23 @@ void rtm_pick(void);
 
 /* rtm_pace.c: may virtual time not yet jump there, with nobody to run until then? */
 Bool rtm_too_early(ULong when);
+
+/* rtm_timer.c: when the next timer fires if t runs on, or NULL: if nobody does; RTM_NEVER: not at
+ * all. One that is due does. ret: a thread to be awaited first; NULL: it is done */
+ULong rtm_timer_due(const struct rtm_thread *t);
+struct rtm_thread *rtm_timer_fire(void);
+void rtm_timer_info(vki_siginfo_t *info); /* as its signal was sent: as the program sees it */
+/* The kernel's timers run for ours: if all threads are in calls that may take long, or for good;
+ * and no longer, as me is back from its call. */
+void rtm_timers_to_kernel(Bool for_good);
+void rtm_timers_from_kernel(struct rtm_thread *me);
+void rtm_timers_inherit(void); /* at start */
+void rtm_timers_forget(void);  /* rtm_alarm.c: in a forked child */
+
+/* rtm_signal.c: is t interrupted by the signal, or does it wait for it? Signals that the kernel has
+ * for the process, and nobody took. */
+Bool rtm_takes(const struct rtm_thread *t, Int sig);
+ULong rtm_pending_signals(void);
 
 /* rtm_cores.c */
 void rtm_make_ready(struct rtm_thread *t);

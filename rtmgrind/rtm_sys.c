@@ -15,7 +15,7 @@
  */
 
 #include "rtm_sys.h"
-#include "rtm_core.h"
+#include "rtm_sched.h"
 
 enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435 };
 
@@ -68,6 +68,7 @@ rtm_sys_init(void)
                                                    : rtm_opt.epoch * 1000000000ULL;
     mono_base_ns = 1000ULL * 1000000000ULL;
     seed_start_up();
+    rtm_timers_inherit();
 }
 
 ULong
@@ -84,12 +85,7 @@ rtm_ns_to_cycles(ULong ns)
     return c > RTM_NEVER / 2 ? RTM_NEVER / 2 : (ULong)c;
 }
 
-enum {
-    CPUTIME_PROCESS = 2, /* CLOCK_PROCESS_CPUTIME_ID */
-    CPUTIME_THREAD = 3,  /* CLOCK_THREAD_CPUTIME_ID */
-    REALTIME_COARSE = 5,
-    TAI = 11
-};
+enum { REALTIME_COARSE = 5, TAI = 11 };
 
 /* What a clock reads at virtual time zero. */
 static ULong
@@ -116,14 +112,7 @@ rtm_virtual_ns(Int clock)
 {
     switch (clock) {
     case CPUTIME_THREAD: return rtm_cycles_to_ns(rtm_cur->cpu + rtm_clock() - rtm_cur->clock);
-    case CPUTIME_PROCESS: {
-        ULong sum = rtm_clock() - rtm_cur->clock;
-        Int i;
-        for (i = 1; i < RTM_MAX_THREADS; i++) {
-            sum += rtm_threads[i].cpu;
-        }
-        return rtm_cycles_to_ns(sum);
-    }
+    case CPUTIME_PROCESS: return rtm_cycles_to_ns(rtm_sched.cpu + rtm_clock() - rtm_cur->clock);
     default: return base_ns(clock) + rtm_cycles_to_ns(rtm_clock());
     }
 }
@@ -137,9 +126,8 @@ known_clock(Int clock)
     return clock >= 0 && clock <= 11 && clock != 10;
 }
 
-/* A store by the program, as far as transactions can tell. */
-static void
-put(Addr a, const void *value, SizeT n)
+void
+rtm_put(Addr a, const void *value, SizeT n)
 {
     rtm_store_n(a, n);
     VG_(memcpy)((void *)a, value, n);
@@ -165,7 +153,7 @@ sys_clock_gettime(VexGuestAMD64State *gs)
     ns = rtm_virtual_ns(clock);
     ts.tv_sec = ns / 1000000000ULL;
     ts.tv_nsec = ns % 1000000000ULL;
-    put(gs->guest_RSI, &ts, sizeof ts);
+    rtm_put(gs->guest_RSI, &ts, sizeof ts);
     return rtm_sys_done(gs, 0);
 }
 
@@ -176,7 +164,7 @@ sys_gettimeofday(VexGuestAMD64State *gs)
     const struct vki_timeval tv = {us / 1000000, us % 1000000};
 
     if (gs->guest_RDI) {
-        put(gs->guest_RDI, &tv, sizeof tv);
+        rtm_put(gs->guest_RDI, &tv, sizeof tv);
     }
     return gs->guest_RSI ? RTM_SYS_PASS : rtm_sys_done(gs, 0);
 }
@@ -187,7 +175,7 @@ sys_time(VexGuestAMD64State *gs)
     const Long s = rtm_virtual_ns(VKI_CLOCK_REALTIME) / 1000000000ULL;
 
     if (gs->guest_RDI) {
-        put(gs->guest_RDI, &s, sizeof s);
+        rtm_put(gs->guest_RDI, &s, sizeof s);
     }
     return rtm_sys_done(gs, s);
 }
@@ -198,10 +186,10 @@ sys_getcpu(VexGuestAMD64State *gs)
     const UInt cpu = rtm_cur->core, node = 0;
 
     if (gs->guest_RDI) {
-        put(gs->guest_RDI, &cpu, sizeof cpu);
+        rtm_put(gs->guest_RDI, &cpu, sizeof cpu);
     }
     if (gs->guest_RSI) {
-        put(gs->guest_RSI, &node, sizeof node);
+        rtm_put(gs->guest_RSI, &node, sizeof node);
     }
     return rtm_sys_done(gs, 0);
 }
@@ -221,7 +209,7 @@ sys_getrandom(VexGuestAMD64State *gs)
     for (i = 0; i < n; i++) {
         bytes[i] = entropy(++drawn);
     }
-    put(gs->guest_RDI, bytes, n);
+    rtm_put(gs->guest_RDI, bytes, n);
     rtm_clock_add(rtm_opt.cost_syscall);
     return rtm_sys_done(gs, (Long)n);
 }
@@ -253,6 +241,15 @@ answer(VexGuestAMD64State *gs)
     case __NR_ppoll:
     case __NR_select:
     case __NR_pselect6: return rtm_sys_poll(gs);
+    case __NR_pause: return rtm_sys_pause(gs);
+    case __NR_rt_sigsuspend: return rtm_sys_sigsuspend(gs);
+    case __NR_rt_sigtimedwait: return rtm_sys_sigtimedwait(gs);
+    case __NR_alarm:
+    case __NR_setitimer:
+    case __NR_getitimer:
+    case __NR_timer_settime:
+    case __NR_timer_gettime:
+    case __NR_timer_delete: return rtm_sys_timer(gs);
     default: return RTM_SYS_PASS;
     }
 }
@@ -377,6 +374,9 @@ rtm_pre_syscall(ThreadId tid, UInt no, UWord *args, UInt n)
     else if (no == __NR_exit_group) {
         rtm_sched_dying();
     }
+    if (no == __NR_execve) {
+        rtm_timers_to_kernel(True);
+    }
 }
 
 void
@@ -401,8 +401,11 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
              no == __NR_rt_tgsigqueueinfo) {
         rtm_sched_kick(0); /* a waiting thread may have a signal now */
     }
-    else if (!sr_isError(res)) {
-        rtm_pace_timer(no, args);
+    else if (no == __NR_timer_create && !sr_isError(res)) {
+        rtm_timer_created((Int)args[0], args[1], args[2]);
+    }
+    else if (no == __NR_execve) { /* failed */
+        rtm_timers_from_kernel(t);
     }
 }
 

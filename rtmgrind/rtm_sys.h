@@ -18,10 +18,32 @@ ULong rtm_when_it_reads(Int clock, ULong ns);
 ULong rtm_cycles_to_ns(ULong cycles);
 ULong rtm_ns_to_cycles(ULong ns);
 
+enum {
+    CPUTIME_PROCESS = 2, /* CLOCK_PROCESS_CPUTIME_ID */
+    CPUTIME_THREAD = 3   /* CLOCK_THREAD_CPUTIME_ID */
+};
+
+/* A store by the program, as far as transactions can tell. */
+void rtm_put(Addr a, const void *value, SizeT n);
+
 HWord rtm_sys_done(VexGuestAMD64State *gs, Long result);
+
+/* rtm_wait.c: the running thread waits, until a time; its wait is over. When a time-out ends that
+ * is given as in futex(2) and clock_nanosleep(2). */
+HWord rtm_block(enum rtm_wait kind, ULong wake_at);
+HWord rtm_wait_ended(VexGuestAMD64State *gs, Long result);
+ULong rtm_wait_end(const struct vki_timespec *ts, Bool absolute, Int clock);
+Bool rtm_bad_timespec(const struct vki_timespec *ts);
+
 HWord rtm_sys_futex(VexGuestAMD64State *gs);
 HWord rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki_timespec *ts,
                     Addr rem);
 HWord rtm_sys_poll(VexGuestAMD64State *gs);
+HWord rtm_sys_pause(VexGuestAMD64State *gs);
+HWord rtm_sys_sigsuspend(VexGuestAMD64State *gs);
+HWord rtm_sys_sigtimedwait(VexGuestAMD64State *gs);
+void rtm_unsuspend(struct rtm_thread *t); /* a handler ends its sigsuspend, if it is in one */
+HWord rtm_sys_timer(VexGuestAMD64State *gs);
+void rtm_timer_created(Int clock, Addr event, Addr id);
 
 #endif

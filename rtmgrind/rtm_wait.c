@@ -20,8 +20,8 @@ enum {
     CMD_WAKE_BITSET = 10
 };
 
-static HWord
-wait_ended(VexGuestAMD64State *gs, Long result)
+HWord
+rtm_wait_ended(VexGuestAMD64State *gs, Long result)
 {
     rtm_cur->wait = RTM_W_NONE;
     rtm_cur->woken = rtm_cur->timed_out = False;
@@ -29,8 +29,8 @@ wait_ended(VexGuestAMD64State *gs, Long result)
     return rtm_sys_done(gs, result);
 }
 
-static HWord
-block(enum rtm_wait kind, ULong wake_at)
+HWord
+rtm_block(enum rtm_wait kind, ULong wake_at)
 {
     struct rtm_thread *t = rtm_cur;
 
@@ -47,8 +47,8 @@ block(enum rtm_wait kind, ULong wake_at)
 
 /* Virtual time at which a timeout given as in futex(2) and
  * clock_nanosleep(2) ends. */
-static ULong
-end_of(const struct vki_timespec *ts, Bool absolute, Int clock)
+ULong
+rtm_wait_end(const struct vki_timespec *ts, Bool absolute, Int clock)
 {
     const ULong ns = ts->tv_sec * 1000000000ULL + ts->tv_nsec;
 
@@ -58,8 +58,8 @@ end_of(const struct vki_timespec *ts, Bool absolute, Int clock)
     return absolute ? rtm_when_it_reads(clock, ns) : rtm_clock() + rtm_ns_to_cycles(ns);
 }
 
-static Bool
-bad_timespec(const struct vki_timespec *ts)
+Bool
+rtm_bad_timespec(const struct vki_timespec *ts)
 {
     return ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000L;
 }
@@ -71,14 +71,14 @@ rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki
     struct rtm_thread *t = rtm_cur;
 
     if (t->wait == RTM_W_SLEEP && (t->timed_out || t->woken)) {
-        return wait_ended(gs, 0);
+        return rtm_wait_ended(gs, 0);
     }
-    if (bad_timespec(ts)) {
+    if (rtm_bad_timespec(ts)) {
         return RTM_SYS_PASS; /* the kernel says EINVAL */
     }
     t->sleep_rem = absolute ? 0 : rem;
     t->sleep_unit = 1;
-    return block(RTM_W_SLEEP, end_of(ts, absolute, clock));
+    return rtm_block(RTM_W_SLEEP, rtm_wait_end(ts, absolute, clock));
 }
 
 /* Sleeps as long as it says at `limit`, where the kernel leaves what is left of it. unit: the
@@ -155,24 +155,25 @@ futex_wait(VexGuestAMD64State *gs, Addr a, Int op, UInt bitset)
     ULong end = RTM_NEVER;
 
     if (t->wait == RTM_W_FUTEX && t->woken) {
-        return wait_ended(gs, 0);
+        return rtm_wait_ended(gs, 0);
     }
     if (t->wait == RTM_W_FUTEX && t->timed_out) {
-        return wait_ended(gs, -VKI_ETIMEDOUT);
+        return rtm_wait_ended(gs, -VKI_ETIMEDOUT);
     }
     rtm_kernel_access(a, sizeof expected, False);
     if (*(volatile UInt *)a != expected) {
-        return wait_ended(gs, -VKI_EAGAIN);
+        return rtm_wait_ended(gs, -VKI_EAGAIN);
     }
-    if (ts && bad_timespec(ts)) {
+    if (ts && rtm_bad_timespec(ts)) {
         return RTM_SYS_PASS;
     }
     if (ts) {
-        end = end_of(ts, absolute, op & FUTEX_REALTIME ? VKI_CLOCK_REALTIME : VKI_CLOCK_MONOTONIC);
+        end = rtm_wait_end(ts, absolute,
+                           op & FUTEX_REALTIME ? VKI_CLOCK_REALTIME : VKI_CLOCK_MONOTONIC);
     }
     t->futex = a;
     t->bitset = bitset;
-    return block(RTM_W_FUTEX, end);
+    return rtm_block(RTM_W_FUTEX, end);
 }
 
 /* Wakes in the order of waiting time, as the kernel does. */
@@ -255,8 +256,8 @@ void
 rtm_sys_interrupted(struct rtm_thread *t, Int sig)
 {
     const Bool sleep = t->wait == RTM_W_SLEEP;
-    const Bool restart =
-        sig > 0 && sig <= _VKI_NSIG && (rtm_sa_flags[sig] & VKI_SA_RESTART) && !sleep;
+    const Bool restart = sig > 0 && sig <= _VKI_NSIG && (rtm_sa_flags[sig] & VKI_SA_RESTART) &&
+                         t->wait == RTM_W_FUTEX;
     ULong rax = (ULong)-VKI_EINTR;
     ULong rip = VG_(get_IP)(t->tid) + 2; /* SYSCALL is two bytes */
 
@@ -269,6 +270,7 @@ rtm_sys_interrupted(struct rtm_thread *t, Int sig)
         const struct vki_timespec rem = {ns / 1000000000ULL, ns % 1000000000ULL / t->sleep_unit};
         VG_(memcpy)((void *)t->sleep_rem, &rem, sizeof rem);
     }
+    rtm_unsuspend(t);
     t->wait = RTM_W_NONE;
     t->woken = t->timed_out = False;
     if (!restart) {

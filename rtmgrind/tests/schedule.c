@@ -8,6 +8,7 @@
  *   mixed THREADS N      the same, but for one in 16
  *   late THREADS N       the same, once each has done many to a line of its own
  *   plain THREADS N      the same, under a lock and without transactions
+ *   alarms THREADS N     as counter, and a timer's signal comes every 3 us
  *   neighbours           two threads fight over different words of one line, on the heap
  *   causes               one transaction of each kind of end, labelled
  *   requests             transactions before a reset, one behind it, and a dump
@@ -23,12 +24,14 @@
 #include "rtmgrind/rtmgrind.h"
 
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +41,7 @@ enum { MOST = 32 };
 struct line shared_counter;
 static struct line own[MOST];
 static _Alignas(LINE) volatile int lock_word;
-static int n_adds, n_alone, mixed, shared, plain;
+static int n_adds, n_alone, mixed, shared, plain, alarms;
 static uint64_t gate;
 
 static void
@@ -95,15 +98,27 @@ add_many(void *p)
     return NULL;
 }
 
+static void
+on_alarm(int sig)
+{
+    (void)sig;
+}
+
 static int
 add_on(int threads)
 {
     pthread_t t[MOST];
     uint64_t sum = shared_counter.word[0];
+    sigset_t set;
     intptr_t i;
 
+    sigemptyset(&set);
     for (i = 0; i < threads; i++) {
         pthread_create(&t[i], NULL, add_many, (void *)i);
+    }
+    if (alarms) { /* for these threads, not for this one */
+        sigaddset(&set, SIGALRM);
+        pthread_sigmask(SIG_BLOCK, &set, NULL);
     }
     for (i = 0; i < threads; i++) {
         pthread_join(t[i], NULL);
@@ -310,11 +325,16 @@ main(int argc, char **argv)
     gate = strcmp(what, "gate") ? 0 : now() + 1000000;
     n_alone = strcmp(what, "late") ? 0 : 20000; /* two million cycles */
     mixed = n_alone || !strcmp(what, "mixed");
-    shared = !strcmp(what, "counter") || gate;
+    alarms = !strcmp(what, "alarms");
+    shared = !strcmp(what, "counter") || gate || alarms;
     if (argc > 3 && threads > MOST) {
         return 2;
     }
     plain = !strcmp(what, "plain");
+    if (alarms) {
+        signal(SIGALRM, on_alarm);
+        setitimer(ITIMER_REAL, &(struct itimerval){{0, 3}, {0, 3}}, NULL);
+    }
     if (shared || mixed || plain || !strcmp(what, "private")) {
         return add_on(threads);
     }

@@ -38,6 +38,7 @@ part_repeat() {
     tap_ok "threads that were alone for long meet as often ($met %)" between "$met" 70 140
     part_entropy
     part_epoch
+    part_alarms
     declare -A seen
     for seed in 1 2 3 4; do
         run "s$seed" counter 4 500 -- --seed=$seed >/dev/null
@@ -68,6 +69,18 @@ part_epoch() {
     tap_is "or what --epoch says" "$(run date date -- --epoch=1000000000)" 1000000000
     now=$(date +%s)
     tap_ok "or the host's" between "$(run date date -- --epoch=host)" "$now" $((now + 100))
+}
+
+# Signals of a timer, in and out of transactions.
+part_alarms() {
+    tap_is "4 threads count to 2000 while a timer interrupts them" \
+        "$(run a alarms 4 500 --)" 2000
+    tap_is "and again" "$(run b alarms 4 500 --)" 2000
+    tap_is "twice the same report with signals, to the cycle" \
+        "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
+    tap_ok "which abort transactions ($(field a .totals.aborts.signal))" \
+        test "$(field a .totals.aborts.signal)" -gt 5
+    tap_is "and are no real waits" "$(field a .totals.real_waits)" 0
 }
 
 # Cores.

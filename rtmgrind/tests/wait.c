@@ -7,8 +7,6 @@
 
 #include <errno.h>
 #include <semaphore.h>
-#include <signal.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -395,32 +393,6 @@ time_out_waits_for_another_process(void **state)
     waitpid(child, NULL, 0);
 }
 
-static volatile sig_atomic_t alarms;
-
-static void
-on_alarm(int sig)
-{
-    (void)sig;
-    alarms++;
-}
-
-static void
-time_out_waits_for_a_timer(void **state)
-{
-    const struct itimerval soon = {.it_value = {0, 50000}};
-    const struct sigaction sa = {.sa_handler = on_alarm};
-    struct timespec end;
-
-    (void)state;
-    sem_init(&s.sem, 0, 0);
-    sigaction(SIGALRM, &sa, NULL);
-    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    end = in_ms(CLOCK_REALTIME, 100000);
-    assert_int_equal(sem_timedwait(&s.sem, &end), -1);
-    assert_int_equal(errno, EINTR);
-    assert_int_equal(alarms, 1);
-}
-
 int
 main(void)
 {
@@ -444,7 +416,6 @@ main(void)
         cmocka_unit_test(mutex_times_out),
         cmocka_unit_test(join_times_out),
         cmocka_unit_test(time_out_waits_for_another_process),
-        cmocka_unit_test(time_out_waits_for_a_timer),
     };
 
     return LITMUS_MAIN(tests);

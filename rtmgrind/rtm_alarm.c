@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The calls that set and read timers: alarm, setitimer, timer_settime and
+ * their kin. The kernel gives the timers of timer_create their numbers, and
+ * checks what they are to do; it is not told when.
+ */
+
+#include "rtm_timer.h"
+#include "rtm_sys.h"
+
+enum { NOTIFY_SIGNAL = 0, NOTIFY_NONE = 1, NOTIFY_THREAD_ID = VKI_SIGEV_THREAD_ID };
+enum { TIMER_ABSTIME = 1 };
+
+static ULong
+time_of(const struct timer *x)
+{
+    return x->cpu ? rtm_sched.cpu + rtm_clock() - rtm_cur->clock : rtm_clock();
+}
+
+static ULong
+rest_of(const struct timer *x)
+{
+    return rtm_timer_rest(x, time_of(x));
+}
+
+static void
+set(struct timer *x, ULong at, ULong interval_ns)
+{
+    x->at = at;
+    x->interval_ns = interval_ns;
+    x->held = False;
+    rtm_sched_refresh();
+}
+
+static HWord
+sys_alarm(VexGuestAMD64State *gs)
+{
+    struct timer *x = &rtm_itimers[TIMER_REAL];
+    const ULong seconds = (UInt)gs->guest_RDI, rest = rest_of(x);
+
+    set(x, seconds ? time_of(x) + rtm_ns_to_cycles(seconds * NS) : RTM_NEVER, 0);
+    /* Rounded, but never to zero. */
+    return rtm_sys_done(gs, rest / NS + (rest % NS >= NS / 2 || (rest && rest < NS)));
+}
+
+static Bool
+usable(Addr a, SizeT n, UInt prot)
+{
+    return !a || VG_(am_is_valid_for_client)(a, n, prot);
+}
+
+static void
+put_itimer(const struct timer *x, Addr to)
+{
+    const ULong rest = rest_of(x);
+    const struct vki_itimerval tv = {
+        {x->interval_ns / NS, x->interval_ns % NS / NS_OF_US},
+        {rest / NS, rest % NS / NS_OF_US},
+    };
+
+    if (to) {
+        rtm_put(to, &tv, sizeof tv);
+    }
+}
+
+static Bool
+bad_timeval(const struct vki_timeval *tv)
+{
+    return tv->tv_sec < 0 || tv->tv_usec < 0 || tv->tv_usec >= US;
+}
+
+static HWord
+sys_setitimer(VexGuestAMD64State *gs, Addr from, Addr to)
+{
+    struct vki_itimerval tv = {{0, 0}, {0, 0}};
+    struct timer *x = &rtm_itimers[gs->guest_RDI];
+    ULong ns;
+
+    if (gs->guest_RDI >= N_ITIMERS || !usable(from, sizeof tv, VKI_PROT_READ) ||
+        !usable(to, sizeof tv, VKI_PROT_WRITE)) {
+        return RTM_SYS_PASS;
+    }
+    if (from) {
+        rtm_kernel_access(from, sizeof tv, False);
+        VG_(memcpy)(&tv, (const void *)from, sizeof tv);
+    }
+    if (bad_timeval(&tv.it_value) || bad_timeval(&tv.it_interval)) {
+        return RTM_SYS_PASS; /* the kernel says EINVAL */
+    }
+    put_itimer(x, to);
+    ns = tv.it_value.tv_sec * (ULong)NS + tv.it_value.tv_usec * NS_OF_US;
+    set(x, ns ? time_of(x) + rtm_ns_to_cycles(ns) : RTM_NEVER,
+        tv.it_interval.tv_sec * (ULong)NS + tv.it_interval.tv_usec * NS_OF_US);
+    return rtm_sys_done(gs, 0);
+}
+
+static HWord
+sys_getitimer(VexGuestAMD64State *gs)
+{
+    if (gs->guest_RDI >= N_ITIMERS || !gs->guest_RSI ||
+        !usable(gs->guest_RSI, sizeof(struct vki_itimerval), VKI_PROT_WRITE)) {
+        return RTM_SYS_PASS;
+    }
+    put_itimer(&rtm_itimers[gs->guest_RDI], gs->guest_RSI);
+    return rtm_sys_done(gs, 0);
+}
+
+/* The link to the timer of timer_create; to NULL if it is not one of ours. */
+static struct timer **
+link_to(Int id)
+{
+    struct timer **p = &rtm_itimers[N_ITIMERS - 1].next;
+
+    while (*p && (*p)->id != id) {
+        p = &(*p)->next;
+    }
+    return p;
+}
+
+void
+rtm_timer_created(Int clock, Addr event, Addr id)
+{
+    const vki_sigevent_t *e = (const vki_sigevent_t *)event;
+    const Int notify = e ? e->sigev_notify : NOTIFY_SIGNAL;
+    struct timer *x;
+
+    if (clock > CPUTIME_PROCESS ||
+        (notify != NOTIFY_SIGNAL && notify != NOTIFY_NONE && notify != NOTIFY_THREAD_ID)) {
+        return; /* the kernel's, in real time */
+    }
+    x = VG_(calloc)("rtm.timer", 1, sizeof *x);
+    x->posix = True;
+    x->id = *(const Int *)id;
+    x->clock = clock;
+    x->cpu = clock == CPUTIME_PROCESS;
+    x->sig = notify == NOTIFY_NONE ? 0 : e ? e->sigev_signo : VKI_SIGALRM;
+    x->lwp = notify == NOTIFY_THREAD_ID ? e->vki_sigev_notify_thread_id : 0;
+    x->value.sival_int = x->id;
+    if (e) {
+        x->value = e->sigev_value;
+    }
+    x->at = RTM_NEVER;
+    *link_to(x->id) = x;
+}
+
+static HWord
+timer_delete(struct timer **p)
+{
+    struct timer *x = *p;
+
+    *p = x->next;
+    VG_(free)(x);
+    return RTM_SYS_PASS; /* the kernel's too */
+}
+
+static void
+put_timer(const struct timer *x, Addr to)
+{
+    const ULong rest = rest_of(x);
+    const struct vki_itimerspec spec = {
+        {x->interval_ns / NS, x->interval_ns % NS},
+        {rest / NS, rest % NS},
+    };
+
+    if (to) {
+        rtm_put(to, &spec, sizeof spec);
+    }
+}
+
+static Bool
+is_bad(const struct vki_timespec *ts)
+{
+    return ts->tv_sec < 0 || rtm_bad_timespec(ts);
+}
+
+static HWord
+timer_settime(VexGuestAMD64State *gs, struct timer *x, Addr from, Addr to)
+{
+    struct vki_itimerspec spec;
+    ULong ns, at;
+
+    if (!from || !usable(from, sizeof spec, VKI_PROT_READ) ||
+        !usable(to, sizeof spec, VKI_PROT_WRITE)) {
+        return RTM_SYS_PASS;
+    }
+    rtm_kernel_access(from, sizeof spec, False);
+    VG_(memcpy)(&spec, (const void *)from, sizeof spec);
+    if (is_bad(&spec.it_value) || is_bad(&spec.it_interval)) {
+        return RTM_SYS_PASS;
+    }
+    put_timer(x, to);
+    ns = spec.it_value.tv_sec * (ULong)NS + spec.it_value.tv_nsec;
+    at = !(gs->guest_RSI & TIMER_ABSTIME) ? time_of(x) + rtm_ns_to_cycles(ns)
+         : x->cpu                         ? rtm_ns_to_cycles(ns)
+                                          : rtm_when_it_reads(x->clock, ns);
+    set(x, ns ? at : RTM_NEVER, spec.it_interval.tv_sec * (ULong)NS + spec.it_interval.tv_nsec);
+    return rtm_sys_done(gs, 0);
+}
+
+static HWord
+timer_gettime(VexGuestAMD64State *gs, const struct timer *x)
+{
+    if (!gs->guest_RSI || !usable(gs->guest_RSI, sizeof(struct vki_itimerspec), VKI_PROT_WRITE)) {
+        return RTM_SYS_PASS;
+    }
+    put_timer(x, gs->guest_RSI);
+    return rtm_sys_done(gs, 0);
+}
+
+static HWord
+answer(VexGuestAMD64State *gs)
+{
+    struct timer **p;
+
+    switch (gs->guest_RAX) {
+    case __NR_alarm: return sys_alarm(gs);
+    case __NR_setitimer: return sys_setitimer(gs, gs->guest_RSI, gs->guest_RDX);
+    case __NR_getitimer: return sys_getitimer(gs);
+    default: break;
+    }
+    p = link_to((Int)gs->guest_RDI);
+    if (!*p) {
+        return RTM_SYS_PASS;
+    }
+    switch (gs->guest_RAX) {
+    case __NR_timer_settime: return timer_settime(gs, *p, gs->guest_RDX, gs->guest_R10);
+    case __NR_timer_gettime: return timer_gettime(gs, *p);
+    case __NR_timer_delete: return timer_delete(p);
+    default: return RTM_SYS_PASS;
+    }
+}
+
+HWord
+rtm_sys_timer(VexGuestAMD64State *gs)
+{
+    const HWord r = answer(gs);
+
+    if (r == RTM_SYS_DONE) {
+        rtm_clock_add(rtm_opt.cost_syscall);
+    }
+    return r;
+}
+
+void
+rtm_timers_forget(void)
+{
+    Int i;
+
+    while (rtm_itimers[N_ITIMERS - 1].next) {
+        timer_delete(&rtm_itimers[N_ITIMERS - 1].next);
+    }
+    for (i = 0; i < N_ITIMERS; i++) {
+        rtm_itimers[i].at = RTM_NEVER;
+        rtm_itimers[i].held = rtm_itimers[i].in_kernel = False;
+    }
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Timers that send signals, in virtual time: alarm, setitimer, and those of
+ * timer_create.
+ *
+ * The calls are answered here. A timer is an event for the scheduler, as a
+ * thread's time-out is: the running thread stops for it, and when no runnable
+ * thread's clock is behind it, rtm_pick has it fire. Its signal is sent to a
+ * thread that takes it, the main thread if that does, and which goes through
+ * the core, where signals are found, before it runs on. So it comes at the
+ * same virtual time in each run.
+ *
+ * When all threads are in system calls that may take long, nobody is there to
+ * have it fire: the kernel's own timers run until one returns, in real time.
+ */
+
+#include "rtm_timer.h"
+#include "rtm_sys.h"
+
+enum { LEAST_REST = NS_OF_US, SI_CODE_KERNEL = 0x80, SI_CODE_TIMER = -2, NO_TIMER = -1 };
+
+struct timer rtm_itimers[N_ITIMERS] = {
+    {.next = &rtm_itimers[1], .id = TIMER_REAL, .sig = VKI_SIGALRM, .at = RTM_NEVER},
+    {.next = &rtm_itimers[2],
+     .id = TIMER_VIRTUAL,
+     .cpu = True,
+     .sig = VKI_SIGVTALRM,
+     .at = RTM_NEVER},
+    {.id = TIMER_PROF, .cpu = True, .sig = VKI_SIGPROF, .at = RTM_NEVER},
+};
+static struct timer *const timers = rtm_itimers;
+
+/* ------------------------------------------------------------------ */
+/* Who takes a signal                                                  */
+
+static struct rtm_thread *
+thread_of(Int lwp)
+{
+    Int i;
+
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        if (rtm_threads[i].state != RTM_T_FREE && rtm_threads[i].lwp == lwp) {
+            return &rtm_threads[i];
+        }
+    }
+    return NULL;
+}
+
+/* Is what the thread takes about to change? */
+static Bool
+is_underway(const struct rtm_thread *t)
+{
+    return t->state == RTM_T_NEW || t->state == RTM_T_SYSCALL;
+}
+
+/* The first thread that takes the signal, or may do so once it is back. */
+static struct rtm_thread *
+taker(const struct timer *x)
+{
+    Int i;
+
+    if (x->lwp) {
+        return thread_of(x->lwp);
+    }
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state != RTM_T_FREE && !t->exiting && (is_underway(t) || rtm_takes(t, x->sig))) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ */
+/* Firing                                                              */
+
+static Bool
+is_held(struct timer *x)
+{
+    const struct rtm_thread *t = x->lwp ? thread_of(x->lwp) : NULL;
+
+    if (x->held &&
+        !(t ? !rtm_takes(t, x->sig) : (rtm_pending_signals() & 1ULL << (x->sig - 1)) != 0)) {
+        x->held = False;
+    }
+    return x->held;
+}
+
+/* When it fires if t runs on; NULL: while nobody runs. */
+static ULong
+when_due(struct timer *x, const struct rtm_thread *t)
+{
+    if (x->at == RTM_NEVER || is_held(x)) {
+        return RTM_NEVER;
+    }
+    if (!x->cpu) {
+        return x->at;
+    }
+    if (rtm_sched.cpu >= x->at) {
+        return 0;
+    }
+    return t ? t->clock + (x->at - rtm_sched.cpu) : RTM_NEVER;
+}
+
+static struct timer *
+first_due(const struct rtm_thread *t, ULong *when)
+{
+    struct timer *x, *first = NULL;
+
+    *when = RTM_NEVER;
+    for (x = timers; x && !rtm_sched.dying; x = x->next) {
+        const ULong due = when_due(x, t);
+        if (due < *when) {
+            *when = due;
+            first = x;
+        }
+    }
+    return first;
+}
+
+ULong
+rtm_timer_due(const struct rtm_thread *t)
+{
+    ULong when;
+
+    first_due(t, &when);
+    return when;
+}
+
+/* To the next time that is not over, as the kernel does. */
+static void
+forward(struct timer *x)
+{
+    const ULong interval = rtm_ns_to_cycles(x->interval_ns);
+    const ULong now = x->cpu ? rtm_sched.cpu : rtm_sched.makespan;
+
+    if (interval == 0) {
+        x->at = RTM_NEVER;
+    }
+    else {
+        x->at += interval * (1 + (now > x->at ? (now - x->at) / interval : 0));
+    }
+}
+
+/* The kernel lets one thread send SI_TIMER to another, but not SI_KERNEL. */
+static void
+send(const struct timer *x, const struct rtm_thread *t)
+{
+    vki_siginfo_t info;
+
+    VG_(memset)(&info, 0, sizeof info);
+    info.si_signo = x->sig;
+    info.si_code = SI_CODE_TIMER;
+    info._sifields._timer._tid = x->posix ? x->id : NO_TIMER;
+    info._sifields._timer._sigval = x->value;
+    if (t) {
+        rtm_raw_syscall(__NR_rt_tgsigqueueinfo, VG_(getpid)(), t->lwp, x->sig, (HWord)&info);
+    }
+    else {
+        rtm_raw_syscall(__NR_rt_sigqueueinfo, VG_(getpid)(), x->sig, (HWord)&info, 0);
+    }
+}
+
+void
+rtm_timer_info(vki_siginfo_t *info)
+{
+    if (info->si_code == SI_CODE_TIMER && info->_sifields._timer._tid == NO_TIMER) {
+        info->si_code = SI_CODE_KERNEL;
+        VG_(memset)(&info->_sifields, 0, sizeof info->_sifields);
+    }
+}
+
+/* The thread is to find its signal before it runs on. */
+static void
+rouse(struct rtm_thread *t, ULong at)
+{
+    t->signals = rtm_sched.signals - 1;
+    if (t->state != RTM_T_BLOCKED && t->state != RTM_T_AWAY) {
+        return;
+    }
+    if (t->clock < at) {
+        t->clock = at;
+    }
+    if (t->state == RTM_T_AWAY) {
+        t->state = RTM_T_SYSCALL; /* the signal ends its call */
+    }
+    else {
+        t->wake_at = RTM_NEVER; /* asks again */
+        rtm_make_ready(t);
+    }
+}
+
+struct rtm_thread *
+rtm_timer_fire(void)
+{
+    ULong when;
+    struct timer *x = first_due(NULL, &when);
+    struct rtm_thread *t = x->sig ? taker(x) : NULL;
+
+    if (t && is_underway(t)) {
+        return t;
+    }
+    if (x->sig) {
+        send(x, t);
+        x->held = !t || !rtm_takes(t, x->sig);
+    }
+    if (t && !x->held) {
+        rouse(t, x->cpu ? rtm_sched.makespan : x->at);
+    }
+    forward(x);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ */
+/* The kernel's timers                                                 */
+
+/* The kernel's timer, which never runs beside this one. ret: what was left of it, ns */
+static ULong
+set_in_kernel(const struct timer *x, ULong ns, ULong interval_ns)
+{
+    const struct vki_itimerspec spec = {{interval_ns / NS, interval_ns % NS}, {ns / NS, ns % NS}};
+    const ULong us = (ns + NS_OF_US - 1) / NS_OF_US;
+    const struct vki_itimerval tv = {{interval_ns / NS, interval_ns % NS / NS_OF_US},
+                                     {us / US, us % US}};
+    struct vki_itimerspec old = {{0, 0}, {0, 0}};
+    struct vki_itimerval was = {{0, 0}, {0, 0}};
+
+    if (x->posix) {
+        rtm_raw_syscall(__NR_timer_settime, x->id, 0, (HWord)&spec, (HWord)&old);
+        return old.it_value.tv_sec * (ULong)NS + old.it_value.tv_nsec;
+    }
+    rtm_raw_syscall(__NR_setitimer, x->id, (HWord)&tv, (HWord)&was, 0);
+    return was.it_value.tv_sec * (ULong)NS + was.it_value.tv_usec * NS_OF_US;
+}
+
+ULong
+rtm_timer_rest(const struct timer *x, ULong now)
+{
+    const ULong ns = x->at > now ? rtm_cycles_to_ns(x->at - now) : 0;
+
+    return x->at == RTM_NEVER ? 0 : ns > LEAST_REST ? ns : LEAST_REST;
+}
+
+static Bool
+all_in_long_calls(void)
+{
+    Int i;
+
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        const struct rtm_thread *t = &rtm_threads[i];
+        if (t->state != RTM_T_FREE && t->state != RTM_T_AWAY &&
+            !(t->state == RTM_T_SYSCALL && t->may_block)) {
+            return False;
+        }
+    }
+    return True;
+}
+
+void
+rtm_timers_to_kernel(Bool for_good)
+{
+    const ULong grace = for_good ? 0 : GRACE_MS * (ULong)(NS / 1000);
+    struct timer *x;
+
+    for (x = timers; x; x = x->next) {
+        if (x->at == RTM_NEVER || x->cpu || is_held(x) || !(for_good || all_in_long_calls())) {
+            continue;
+        }
+        x->in_kernel = True;
+        set_in_kernel(x, rtm_timer_rest(x, rtm_sched_makespan()) + grace,
+                      for_good ? x->interval_ns : 0);
+    }
+}
+
+void
+rtm_timers_from_kernel(struct rtm_thread *me)
+{
+    struct timer *x;
+
+    for (x = timers; x; x = x->next) {
+        if (!x->in_kernel) {
+            continue;
+        }
+        x->in_kernel = False;
+        if (set_in_kernel(x, 0, 0) == 0) { /* it has fired */
+            rtm_nondeterministic++;
+            me->signals = rtm_sched.signals - 1;
+            if (me->clock < x->at) {
+                me->clock = x->at;
+            }
+            forward(x);
+        }
+    }
+}
+
+/* An alarm outlives an exec; the kernel had it meanwhile. */
+void
+rtm_timers_inherit(void)
+{
+    struct timer *x = &rtm_itimers[TIMER_REAL];
+    struct vki_itimerval tv;
+
+    rtm_raw_syscall(__NR_getitimer, TIMER_REAL, (HWord)&tv, 0, 0);
+    x->interval_ns = tv.it_interval.tv_sec * (ULong)NS + tv.it_interval.tv_usec * NS_OF_US;
+    if (tv.it_value.tv_sec || tv.it_value.tv_usec) {
+        x->at = rtm_ns_to_cycles(set_in_kernel(x, 0, 0));
+        rtm_nondeterministic++;
+    }
+}
