@@ -271,19 +271,24 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
 
 /* Nobody came for more than as long again as was to be counted: perhaps the program was busy with
  * something else, and the rate says nothing, unless it is the better one all the same. The next
- * count is longer, for sections may be, too. */
+ * count is longer, for sections may be, too. If little was lost in a trial meanwhile, the threads
+ * did not even want the lock: what follows may be another program, and the choice its first. */
 static bool
 is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
         const struct elision_arbiter_sums *sums)
 {
     bool locked = is_locked(arbiter);
     uint64_t window = arbiter->due - arbiter->began;
+    uint64_t length = now - arbiter->began;
 
-    if (now - arbiter->began <= 2 * window ||
-        (is_trial(arbiter) && rate > arbiter->count[!locked].rate)) {
+    if (length <= 2 * window || (is_trial(arbiter) && rate > arbiter->count[!locked].rate)) {
         return false;
     }
-    arbiter->trial += now - arbiter->began;
+    if (is_trial(arbiter) &&
+        (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
+        arbiter->chosen = 0;
+    }
+    arbiter->trial += length;
     count_from(arbiter, now, sums, 2 * window);
     return true;
 }

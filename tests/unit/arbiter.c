@@ -182,6 +182,29 @@ a_wary_choice_is_confirmed_first(void **unused)
     }
 }
 
+/* So is one that follows a pause in its trial, unless the threads only waited for the lock. */
+static void
+after_a_pause_a_wary_choice_is_short(void **unused)
+{
+    const struct machine machine = {{100, 300}, 50};
+
+    (void)unused;
+    for (int waiting = 0; waiting < 2; waiting++) {
+        struct run run = {.now = 1000, .arbiter.wary = true};
+        run_on(&run, &machine, SHORT);
+        while (run.arbiter.phase != ELISION_ARBITER_TRY_SPECULATION || !run.arbiter.counting) {
+            run_on(&run, &machine, 1000);
+        }
+        run.now += SHORT;
+        run.sums.lost += waiting ? SHORT : 0;
+        while (run.arbiter.phase != ELISION_ARBITER_LOCKED) {
+            run_on(&run, &machine, 1000);
+        }
+        uint64_t length = run.arbiter.until - run.now;
+        assert_true(waiting ? length > 200000 : length < 100000);
+    }
+}
+
 /* Nor are two aborts of each thread enough to stop counting. */
 static void
 first_aborts_are_no_verdict(void **unused)
@@ -268,6 +291,7 @@ main(void)
         cmocka_unit_test(a_slow_start_is_no_verdict),
         cmocka_unit_test(a_bad_start_is_tried_again),
         cmocka_unit_test(a_wary_choice_is_confirmed_first),
+        cmocka_unit_test(after_a_pause_a_wary_choice_is_short),
         cmocka_unit_test(first_aborts_are_no_verdict),
         cmocka_unit_test(idle_time_is_no_verdict),
         cmocka_unit_test(steps_are_bounded),
