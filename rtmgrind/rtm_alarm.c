@@ -29,6 +29,7 @@ set(struct timer *x, ULong at, ULong interval_ns)
     x->at = at;
     x->interval_ns = interval_ns;
     x->held = False;
+    rtm_sched.timers = True;
     rtm_sched_refresh();
 }
 

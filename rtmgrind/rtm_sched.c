@@ -211,14 +211,14 @@ rtm_help_pause(void)
 static ULong
 deadline_of(struct rtm_thread *t, ULong next)
 {
-    const ULong timer = rtm_timer_due(t);
     ULong deadline = add_sat(next, quantum(t));
 
     if (t->core_since + (ULong)rtm_opt.slice < deadline && rtm_first_in_queue()) {
         deadline = t->core_since + rtm_opt.slice;
     }
-    if (timer < deadline) {
-        deadline = timer;
+    if (rtm_sched.timers) {
+        const ULong timer = rtm_timer_due(t);
+        deadline = timer < deadline ? timer : deadline;
     }
     if (t->tx.state == RTM_TX_LIVE && t->tx.inject_at < deadline) {
         deadline = t->tx.inject_at;
@@ -307,7 +307,7 @@ rtm_pick(void)
         rtm_fill_cores();
         q = survey();
         t = q.first;
-        if (t && t->state != RTM_T_BLOCKED && q.when < rtm_timer_due(NULL)) {
+        if (t && t->state != RTM_T_BLOCKED && (!rtm_sched.timers || q.when < rtm_timer_due(NULL))) {
             break;
         }
         if (!pass_time(&q)) {

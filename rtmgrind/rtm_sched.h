@@ -22,6 +22,7 @@ struct rtm_sched {
     struct rtm_thread *to_wake; /* by whoever releases guard */
     ULong makespan, last_grant;
     ULong cpu;    /* cycles that threads ran, but for the turn of the running one */
+    Bool timers;  /* one was set */
     Bool dying;   /* the process ends: everybody may run */
     UInt signals; /* changes when a thread may have been sent one */
 };

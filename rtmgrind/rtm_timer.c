@@ -304,6 +304,7 @@ rtm_timers_inherit(void)
     x->interval_ns = tv.it_interval.tv_sec * (ULong)NS + tv.it_interval.tv_usec * NS_OF_US;
     if (tv.it_value.tv_sec || tv.it_value.tv_usec) {
         x->at = rtm_ns_to_cycles(set_in_kernel(x, 0, 0));
+        rtm_sched.timers = True;
         rtm_nondeterministic++;
     }
 }
