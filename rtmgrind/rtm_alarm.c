@@ -125,7 +125,7 @@ rtm_timer_created(Int clock, Addr event, Addr id)
     const Int notify = e ? e->sigev_notify : NOTIFY_SIGNAL;
     struct timer *x;
 
-    if (clock > CPUTIME_PROCESS ||
+    if (clock < 0 || clock > CPUTIME_PROCESS ||
         (notify != NOTIFY_SIGNAL && notify != NOTIFY_NONE && notify != NOTIFY_THREAD_ID)) {
         return; /* the kernel's, in real time */
     }

@@ -200,7 +200,7 @@ rtm_timer_fire(void)
     if (t && is_underway(t)) {
         return t;
     }
-    if (x->sig) {
+    if (x->sig && (t || !x->lwp)) { /* else its thread has ended */
         send(x, t);
         x->held = !t || !rtm_takes(t, x->sig);
     }
@@ -285,7 +285,7 @@ rtm_timers_from_kernel(struct rtm_thread *me)
         if (set_in_kernel(x, 0, 0) == 0) { /* it has fired */
             rtm_nondeterministic++;
             me->signals = rtm_sched.signals - 1;
-            if (me->clock < x->at) {
+            if (me != rtm_cur && me->clock < x->at) {
                 me->clock = x->at;
             }
             forward(x);
