@@ -73,9 +73,9 @@ part_epoch() {
 
 # Signals of a timer, in and out of transactions.
 part_alarms() {
-    tap_is "4 threads count to 2000 while a timer interrupts them" \
-        "$(run a alarms 4 500 --)" 2000
-    tap_is "and again" "$(run b alarms 4 500 --)" 2000
+    tap_is "4 threads count to 8000 while a timer interrupts them" \
+        "$(run a alarms 4 2000 --)" 8000
+    tap_is "and again" "$(run b alarms 4 2000 --)" 8000
     tap_is "twice the same report with signals, to the cycle" \
         "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
     tap_ok "which abort transactions ($(field a .totals.aborts.signal))" \
