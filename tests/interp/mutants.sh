@@ -73,10 +73,11 @@ leaks() {
     grep -q ' counts 0 ' "$work/seen"
 }
 
-# Beside a thread that waits for ever.
+# Beside a thread that waits for ever: what destructors and finalizers do to counts.
 dying() {
     PYTHONPATH=tests/interp/idle timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" \
-        -m test test_gc -m 'test_legacy_finalizer*' 2>&1 | tail -n 3 | tee "$work/seen"
+        -m test test_gc -m 'test_legacy_finalizer*' -m 'test_resurrect*' 2>&1 | tail -n 3 |
+        tee "$work/seen"
     grep -q '^Result: SUCCESS' "$work/seen"
 }
 
@@ -124,6 +125,8 @@ mutant "a decrement of a dying object waits" elision_refs \
     '/^decrement/,/^}/s/!is_dying\(op\)/1/' dying
 mutant "a dying object is left in the table" elision_refs \
     '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//' dying
+mutant "the collector does not see what finalizers did to counts" gc_free_threading \
+    '/after the finalization/,/StopTheWorld/s/_PyElision_Settle\(.*//' dying
 mutant "loans are kept at a detach" elision_refs 's/all \? ELISION_SETTLE_DETACH : //' \
     lifecycle loans_end
 tap_done
