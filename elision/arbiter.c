@@ -271,8 +271,9 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
 
 /* Nobody came for more than as long again as was to be counted: perhaps the program was busy with
  * something else, and the rate says nothing, unless it is the better one all the same. The next
- * count is longer, for sections may be, too. If little was lost in a trial meanwhile, the threads
- * did not even want the lock: what follows may be another program, and the choice its first. */
+ * count is longer, for sections may be, too. If a trial's pause was long and little was lost in it,
+ * the threads did not even want the lock: what follows may be another program, and the choice its
+ * first. Shorter ones are those of a barrier. */
 static bool
 is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
         const struct elision_arbiter_sums *sums)
@@ -284,7 +285,7 @@ is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
     if (length <= 2 * window || (is_trial(arbiter) && rate > arbiter->count[!locked].rate)) {
         return false;
     }
-    if (is_trial(arbiter) &&
+    if (is_trial(arbiter) && length >= IDLE_MAX &&
         (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
         arbiter->chosen = 0;
     }
