@@ -84,6 +84,11 @@ elision_leave(elision_lock_t *public_lock)
     }
     if (likely_(self->holding == lock)) {
         self->holding = NULL;
+        atomic_signal_fence(memory_order_seq_cst);
+        if (unlikely_(self->depth != 0)) { /* a handler moved it to sections[] */
+            leave_slow(lock);
+            return;
+        }
         self->inside = 0;
         elision_count_(&self->state->count.locked, 1);
         elision_fallback_release_(lock);
