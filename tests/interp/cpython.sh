@@ -52,10 +52,11 @@ injected=(--abort-rate=500)
 emulated test_thread -m LockTests
 
 # Beside a thread that waits for ever what one thread does runs in transactions: a destructor that
-# counts its own object's references, finalizers that revive what is being collected, and events
-# that depend on versions of types.
+# counts its own object's references, finalizers that revive what is being collected, lists of all
+# objects, and events that depend on versions of types.
 injected=()
-PYTHONPATH=tests/interp/idle emulated test_gc -m 'test_legacy_finalizer*' -m 'test_resurrect*'
+PYTHONPATH=tests/interp/idle emulated test_gc -m 'test_legacy_finalizer*' -m 'test_resurrect*' \
+    -m 'test_get_objects*'
 PYTHONPATH=tests/interp/idle emulated test.test_capi.test_watchers -m TestTypeWatchers
 
 tap_done
