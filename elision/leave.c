@@ -83,6 +83,7 @@ elision_leave(elision_lock_t *public_lock)
         return;
     }
     if (likely_(self->holding == lock)) {
+        ELISION_STEP("leave: locked");
         self->holding = NULL;
         atomic_signal_fence(memory_order_seq_cst);
         if (unlikely_(self->depth != 0)) { /* a handler moved it to sections[] */

@@ -2,7 +2,8 @@
  *
  * What elision_section_conflicts answers, with statuses from a script: conflicts of this section
  * only, on both paths, for a section alone, cut, nested and joined. And that a site whose sections
- * are cut is not kept on the lock by what was decided before.
+ * are cut is not kept on the lock by what was decided before; and that a handler's sections do not
+ * disturb the one it interrupts.
  */
 #include <string.h>
 
@@ -137,6 +138,34 @@ cut_sites_forget_the_arbiter(void **unused)
     assert_int_equal(path, ELISION_SPECULATIVE);
 }
 
+static void
+signal_at(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "leave: locked") == 0) {
+        assert_int_equal(elision_enter(&other, &inner), ELISION_LOCKED);
+        elision_leave(&other);
+    }
+}
+
+/* The record of the section that ends has moved when the handler returns. */
+static void
+signals_as_locked_sections_end(void **unused)
+{
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    elision_set_enabled(false);
+    script_hook(signal_at);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
+        elision_leave(&lock);
+        assert_int_equal(lock.word_ | other.word_, 0);
+        assert_int_equal(elision_self_->depth, 0);
+        assert_int_equal(elision_self_->inside, 0);
+    }
+    elision_set_enabled(true);
+}
+
 static int
 start(void **unused)
 {
@@ -161,6 +190,7 @@ main(void)
         cmocka_unit_test(joined_sections_answer_for_the_transaction),
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
+        cmocka_unit_test(signals_as_locked_sections_end),
     };
 
     return RUN_TAP(tests, start, NULL);
