@@ -317,39 +317,49 @@ timer_ends_a_read(void **state)
     close(ends[1]);
 }
 
+/* In a child with a timer, whose signal has its default action there. */
 static void
-default_action_ends_the_process(void **state)
+is_ended_by_its_timer(void (*body)(void))
 {
-    pid_t child = fork();
+    const pid_t child = fork();
     int status;
 
-    (void)state;
     if (child == 0) {
         signal(SIGALRM, SIG_DFL);
         every(ITIMER_REAL, 50, 0);
-        for (;;) {
-        }
+        body();
+        _exit(1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }
 
 static void
+run_on(void)
+{
+    for (;;) {
+    }
+}
+
+static void
+execute(void)
+{
+    execl("/nonexistent", "nonexistent", (char *)NULL); /* and one that fails */
+    execl("/bin/sleep", "sleep", "30", (char *)NULL);
+}
+
+static void
+default_action_ends_the_process(void **state)
+{
+    (void)state;
+    is_ended_by_its_timer(run_on);
+}
+
+static void
 alarm_outlives_exec(void **state)
 {
-    pid_t child = fork();
-    int status;
-
     (void)state;
-    if (child == 0) {
-        signal(SIGALRM, SIG_DFL);
-        every(ITIMER_REAL, 50, 0);
-        execl("/nonexistent", "nonexistent", (char *)NULL); /* and one that fails */
-        execl("/bin/sleep", "sleep", "30", (char *)NULL);
-        _exit(1);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+    is_ended_by_its_timer(execute);
 }
 
 int
