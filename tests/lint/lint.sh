@@ -57,11 +57,9 @@ LICENCE_TEXT='(^|/)(COPYING|LICENSE)$'
 title[format]="C is laid out by .clang-format (make format)"
 check_format() {
     need clang-format || return 0
-    local file count
-    select_files "$C_FILES" | while read -r file; do
-        count=$(clang-format --dry-run -Werror "$file" 2>&1 | grep -c 'error:')
-        [ "$count" -eq 0 ] || echo "$file: $count places"
-    done
+    select_files "$C_FILES" | xargs -r clang-format --dry-run -Werror 2>&1 |
+        awk -F: '/: error:/ { places[$1]++ }
+            END { for (file in places) print file ": " places[file] " places" }'
 }
 
 title[text]="lines fit 100 columns and end cleanly"
@@ -183,12 +181,11 @@ check_words() {
     done
 }
 
-# limit PATH NAME DEFAULT: the exception, or the default.
-limit() {
-    local found
-    found=$(awk -v p="$1" -v n="$2" '!/^#/ && $1 == p && $2 == n { print $3 }' "$here/limits.txt")
-    echo "${found:-$3}"
-}
+# limit[PATH NAME]: the exceptions.
+declare -A limit
+while read -r path name lines _; do
+    [ "$path" = '#' ] || limit[$path $name]=$lines
+done <"$here/limits.txt"
 
 title[sizes]="files stay under 500 lines and functions under 60"
 check_sizes() {
@@ -196,7 +193,7 @@ check_sizes() {
     local file count begin end name
     select_files '\.(c|h|cc|py|sh)$' | xargs -r wc -l | while read -r count file; do
         [ "$file" = total ] && continue
-        [ "$count" -le "$(limit "$file" '*' 500)" ] || echo "$file: $count lines"
+        [ "$count" -le "${limit[$file *]:-500}" ] || echo "$file: $count lines"
     done
     # Without -I ctags takes _Alignas for a function's name.
     select_files '\.(c|h)$' |
@@ -204,7 +201,7 @@ check_sizes() {
             --_xformat='%n %{end} %N %F' 2>/dev/null |
         while read -r begin end name file; do
             count=$((end - begin + 1))
-            [ "$count" -le "$(limit "$file" "$name" 60)" ] ||
+            [ "$count" -le "${limit[$file $name]:-60}" ] ||
                 echo "$file:$begin: $name has $count lines"
         done
 }
@@ -224,7 +221,7 @@ check_readme() {
             echo "$folder: no README.md"
         else
             lines=$(wc -l <"$folder/README.md")
-            [ "$lines" -le "$(limit "$folder/README.md" '*' 30)" ] ||
+            [ "$lines" -le "${limit[$folder/README.md *]:-30}" ] ||
                 echo "$folder/README.md: $lines lines, 30 at most"
         fi
     done
