@@ -14,7 +14,7 @@ enum { TIMER_ABSTIME = 1 };
 static ULong
 time_of(const struct timer *x)
 {
-    return x->cpu ? rtm_sched.cpu + rtm_clock() - rtm_cur->clock : rtm_clock();
+    return x->cpu ? rtm_process_cpu() : rtm_clock();
 }
 
 static ULong
@@ -44,10 +44,11 @@ sys_alarm(VexGuestAMD64State *gs)
     return rtm_sys_done(gs, rest / NS + (rest % NS >= NS / 2 || (rest && rest < NS)));
 }
 
+/* Where nothing is wanted nothing is wrong. */
 static Bool
-usable(Addr a, SizeT n, UInt prot)
+may_put(Addr a, SizeT n)
 {
-    return !a || VG_(am_is_valid_for_client)(a, n, prot);
+    return !a || rtm_may_write(a, n);
 }
 
 static void
@@ -70,6 +71,12 @@ bad_timeval(const struct vki_timeval *tv)
     return tv->tv_sec < 0 || tv->tv_usec < 0 || tv->tv_usec >= US;
 }
 
+static ULong
+timeval_ns(const struct vki_timeval *tv)
+{
+    return rtm_timespec_ns(&(struct vki_timespec){tv->tv_sec, tv->tv_usec * NS_OF_US});
+}
+
 static HWord
 sys_setitimer(VexGuestAMD64State *gs, Addr from, Addr to)
 {
@@ -77,29 +84,23 @@ sys_setitimer(VexGuestAMD64State *gs, Addr from, Addr to)
     struct timer *x = &rtm_itimers[gs->guest_RDI];
     ULong ns;
 
-    if (gs->guest_RDI >= N_ITIMERS || !usable(from, sizeof tv, VKI_PROT_READ) ||
-        !usable(to, sizeof tv, VKI_PROT_WRITE)) {
+    if (gs->guest_RDI >= N_ITIMERS || !may_put(to, sizeof tv) ||
+        (from && !rtm_get(from, &tv, sizeof tv))) {
         return RTM_SYS_PASS;
-    }
-    if (from) {
-        rtm_kernel_access(from, sizeof tv, False);
-        VG_(memcpy)(&tv, (const void *)from, sizeof tv);
     }
     if (bad_timeval(&tv.it_value) || bad_timeval(&tv.it_interval)) {
         return RTM_SYS_PASS; /* the kernel says EINVAL */
     }
     put_itimer(x, to);
-    ns = tv.it_value.tv_sec * (ULong)NS + tv.it_value.tv_usec * NS_OF_US;
-    set(x, ns ? time_of(x) + rtm_ns_to_cycles(ns) : RTM_NEVER,
-        tv.it_interval.tv_sec * (ULong)NS + tv.it_interval.tv_usec * NS_OF_US);
+    ns = timeval_ns(&tv.it_value);
+    set(x, ns ? time_of(x) + rtm_ns_to_cycles(ns) : RTM_NEVER, timeval_ns(&tv.it_interval));
     return rtm_sys_done(gs, 0);
 }
 
 static HWord
 sys_getitimer(VexGuestAMD64State *gs)
 {
-    if (gs->guest_RDI >= N_ITIMERS || !gs->guest_RSI ||
-        !usable(gs->guest_RSI, sizeof(struct vki_itimerval), VKI_PROT_WRITE)) {
+    if (gs->guest_RDI >= N_ITIMERS || !rtm_may_write(gs->guest_RSI, sizeof(struct vki_itimerval))) {
         return RTM_SYS_PASS;
     }
     put_itimer(&rtm_itimers[gs->guest_RDI], gs->guest_RSI);
@@ -168,40 +169,29 @@ put_timer(const struct timer *x, Addr to)
     }
 }
 
-static Bool
-is_bad(const struct vki_timespec *ts)
-{
-    return ts->tv_sec < 0 || rtm_bad_timespec(ts);
-}
-
 static HWord
 timer_settime(VexGuestAMD64State *gs, struct timer *x, Addr from, Addr to)
 {
     struct vki_itimerspec spec;
     ULong ns, at;
 
-    if (!from || !usable(from, sizeof spec, VKI_PROT_READ) ||
-        !usable(to, sizeof spec, VKI_PROT_WRITE)) {
-        return RTM_SYS_PASS;
-    }
-    rtm_kernel_access(from, sizeof spec, False);
-    VG_(memcpy)(&spec, (const void *)from, sizeof spec);
-    if (is_bad(&spec.it_value) || is_bad(&spec.it_interval)) {
+    if (!may_put(to, sizeof spec) || !rtm_get(from, &spec, sizeof spec) ||
+        !rtm_is_timespec(&spec.it_value) || !rtm_is_timespec(&spec.it_interval)) {
         return RTM_SYS_PASS;
     }
     put_timer(x, to);
-    ns = spec.it_value.tv_sec * (ULong)NS + spec.it_value.tv_nsec;
+    ns = rtm_timespec_ns(&spec.it_value);
     at = !(gs->guest_RSI & TIMER_ABSTIME) ? time_of(x) + rtm_ns_to_cycles(ns)
          : x->cpu                         ? rtm_ns_to_cycles(ns)
                                           : rtm_when_it_reads(x->clock, ns);
-    set(x, ns ? at : RTM_NEVER, spec.it_interval.tv_sec * (ULong)NS + spec.it_interval.tv_nsec);
+    set(x, ns ? at : RTM_NEVER, rtm_timespec_ns(&spec.it_interval));
     return rtm_sys_done(gs, 0);
 }
 
 static HWord
 timer_gettime(VexGuestAMD64State *gs, const struct timer *x)
 {
-    if (!gs->guest_RSI || !usable(gs->guest_RSI, sizeof(struct vki_itimerspec), VKI_PROT_WRITE)) {
+    if (!rtm_may_write(gs->guest_RSI, sizeof(struct vki_itimerspec))) {
         return RTM_SYS_PASS;
     }
     put_timer(x, gs->guest_RSI);

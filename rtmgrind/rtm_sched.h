@@ -28,6 +28,13 @@ struct rtm_sched {
 };
 extern struct rtm_sched rtm_sched;
 
+/* What all threads ran, that of the running one too. */
+static inline ULong
+rtm_process_cpu(void)
+{
+    return rtm_sched.cpu + rtm_clock() - rtm_cur->clock;
+}
+
 /* Whose host thread holds the big lock: it runs rtm_cur, which may be another thread. NULL while
  * nobody can run. */
 extern struct rtm_thread *rtm_holder;

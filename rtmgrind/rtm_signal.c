@@ -48,13 +48,10 @@ rtm_sys_sigsuspend(VexGuestAMD64State *gs)
     struct rtm_thread *t = rtm_cur;
     vki_sigset_t set;
 
-    if (gs->guest_RSI != sizeof set ||
-        !VG_(am_is_valid_for_client)(gs->guest_RDI, sizeof set, VKI_PROT_READ)) {
-        return RTM_SYS_PASS;
-    }
     if (!t->suspended) {
-        rtm_kernel_access(gs->guest_RDI, sizeof set, False);
-        VG_(memcpy)(&set, (const void *)gs->guest_RDI, sizeof set);
+        if (gs->guest_RSI != sizeof set || !rtm_get(gs->guest_RDI, &set, sizeof set)) {
+            return RTM_SYS_PASS;
+        }
         VG_(do_sys_sigprocmask)(t->tid, VKI_SIG_SETMASK, &set, &t->blocked);
         t->suspended = True;
         rtm_sys_pause(gs);
@@ -89,13 +86,16 @@ take(ULong set, vki_siginfo_t *info)
 HWord
 rtm_sys_sigtimedwait(VexGuestAMD64State *gs)
 {
-    const struct vki_timespec *ts = (const struct vki_timespec *)gs->guest_RDX;
+    const Addr to = gs->guest_RSI, limit = gs->guest_RDX;
     struct rtm_thread *t = rtm_cur;
+    struct vki_timespec ts;
     vki_siginfo_t info;
     Int sig;
 
-    if (gs->guest_R10 != sizeof t->awaited || (ts && (ts->tv_sec < 0 || rtm_bad_timespec(ts))) ||
-        !VG_(am_is_valid_for_client)(gs->guest_RDI, sizeof t->awaited, VKI_PROT_READ)) {
+    if (t->wait == RTM_W_NONE &&
+        (gs->guest_R10 != sizeof t->awaited ||
+         !rtm_get(gs->guest_RDI, &t->awaited, sizeof t->awaited) ||
+         (limit && !rtm_get_timespec(limit, &ts)) || (to && !rtm_may_write(to, sizeof info)))) {
         return RTM_SYS_PASS; /* the kernel says why not */
     }
     if (t != rtm_holder) { /* another's host thread: through the core to its own */
@@ -103,11 +103,10 @@ rtm_sys_sigtimedwait(VexGuestAMD64State *gs)
         rtm_sched_leave_soon();
         return RTM_SYS_AGAIN;
     }
-    t->awaited = *(const ULong *)gs->guest_RDI;
     sig = take(t->awaited, &info);
-    if (sig && gs->guest_RSI) {
+    if (sig && to) {
         rtm_timer_info(&info);
-        rtm_put(gs->guest_RSI, &info, sizeof info);
+        rtm_put(to, &info, sizeof info);
     }
     if (sig) {
         return rtm_wait_ended(gs, sig);
@@ -115,5 +114,9 @@ rtm_sys_sigtimedwait(VexGuestAMD64State *gs)
     if (t->wait == RTM_W_SIGNAL && t->timed_out) {
         return rtm_wait_ended(gs, -VKI_EAGAIN);
     }
-    return rtm_block(RTM_W_SIGNAL, ts ? rtm_wait_end(ts, False, VKI_CLOCK_MONOTONIC) : RTM_NEVER);
+    if (t->wait == RTM_W_SIGNAL) {
+        return rtm_block(RTM_W_SIGNAL, RTM_NEVER);
+    }
+    return rtm_block(RTM_W_SIGNAL,
+                     limit ? rtm_wait_end(&ts, False, VKI_CLOCK_MONOTONIC) : RTM_NEVER);
 }

@@ -85,14 +85,19 @@ rtm_ns_to_cycles(ULong ns)
     return c > RTM_NEVER / 2 ? RTM_NEVER / 2 : (ULong)c;
 }
 
-enum { REALTIME_COARSE = 5, TAI = 11 };
+enum { REALTIME_COARSE = 5, REALTIME_ALARM = 8, TAI = 11 };
 
 /* What a clock reads at virtual time zero. */
 static ULong
 base_ns(Int clock)
 {
-    return clock == VKI_CLOCK_REALTIME || clock == REALTIME_COARSE || clock == TAI ? real_base_ns
-                                                                                   : mono_base_ns;
+    switch (clock) {
+    case VKI_CLOCK_REALTIME:
+    case REALTIME_COARSE:
+    case REALTIME_ALARM:
+    case TAI: return real_base_ns;
+    default: return mono_base_ns;
+    }
 }
 
 ULong
@@ -112,9 +117,46 @@ rtm_virtual_ns(Int clock)
 {
     switch (clock) {
     case CPUTIME_THREAD: return rtm_cycles_to_ns(rtm_cur->cpu + rtm_clock() - rtm_cur->clock);
-    case CPUTIME_PROCESS: return rtm_cycles_to_ns(rtm_sched.cpu + rtm_clock() - rtm_cur->clock);
+    case CPUTIME_PROCESS: return rtm_cycles_to_ns(rtm_process_cpu());
     default: return base_ns(clock) + rtm_cycles_to_ns(rtm_clock());
     }
+}
+
+/* ------------------------------------------------------------------ */
+/* The program's memory                                                */
+
+Bool
+rtm_may_read(Addr a, SizeT n)
+{
+    return VG_(am_is_valid_for_client)(a, n, VKI_PROT_READ);
+}
+
+Bool
+rtm_may_write(Addr a, SizeT n)
+{
+    return VG_(am_is_valid_for_client)(a, n, VKI_PROT_WRITE);
+}
+
+Bool
+rtm_get(Addr a, void *value, SizeT n)
+{
+    if (!rtm_may_read(a, n)) {
+        return False;
+    }
+    rtm_kernel_access(a, n, False);
+    VG_(memcpy)(value, (const void *)a, n);
+    return True;
+}
+
+Bool
+rtm_put(Addr a, const void *value, SizeT n)
+{
+    if (!rtm_may_write(a, n)) {
+        return False;
+    }
+    rtm_store_n(a, n);
+    VG_(memcpy)((void *)a, value, n);
+    return True;
 }
 
 /* ------------------------------------------------------------------ */
@@ -126,18 +168,18 @@ known_clock(Int clock)
     return clock >= 0 && clock <= 11 && clock != 10;
 }
 
-void
-rtm_put(Addr a, const void *value, SizeT n)
-{
-    rtm_store_n(a, n);
-    VG_(memcpy)((void *)a, value, n);
-}
-
 HWord
 rtm_sys_done(VexGuestAMD64State *gs, Long result)
 {
     gs->guest_RAX = (ULong)result;
     return RTM_SYS_DONE;
+}
+
+/* The result goes where it was asked for, if anywhere; the kernel says what is wrong there. */
+static HWord
+put_or_pass(VexGuestAMD64State *gs, Addr a, const void *value, SizeT n, Long result)
+{
+    return !a || rtm_put(a, value, n) ? rtm_sys_done(gs, result) : (HWord)RTM_SYS_PASS;
 }
 
 static HWord
@@ -153,8 +195,7 @@ sys_clock_gettime(VexGuestAMD64State *gs)
     ns = rtm_virtual_ns(clock);
     ts.tv_sec = ns / 1000000000ULL;
     ts.tv_nsec = ns % 1000000000ULL;
-    rtm_put(gs->guest_RSI, &ts, sizeof ts);
-    return rtm_sys_done(gs, 0);
+    return rtm_put(gs->guest_RSI, &ts, sizeof ts) ? rtm_sys_done(gs, 0) : (HWord)RTM_SYS_PASS;
 }
 
 static HWord
@@ -162,11 +203,12 @@ sys_gettimeofday(VexGuestAMD64State *gs)
 {
     const ULong us = rtm_virtual_ns(VKI_CLOCK_REALTIME) / 1000;
     const struct vki_timeval tv = {us / 1000000, us % 1000000};
+    static const struct vki_timezone utc;
 
-    if (gs->guest_RDI) {
-        rtm_put(gs->guest_RDI, &tv, sizeof tv);
+    if (gs->guest_RSI && !rtm_put(gs->guest_RSI, &utc, sizeof utc)) {
+        return RTM_SYS_PASS;
     }
-    return gs->guest_RSI ? RTM_SYS_PASS : rtm_sys_done(gs, 0);
+    return put_or_pass(gs, gs->guest_RDI, &tv, sizeof tv, 0);
 }
 
 static HWord
@@ -174,10 +216,7 @@ sys_time(VexGuestAMD64State *gs)
 {
     const Long s = rtm_virtual_ns(VKI_CLOCK_REALTIME) / 1000000000ULL;
 
-    if (gs->guest_RDI) {
-        rtm_put(gs->guest_RDI, &s, sizeof s);
-    }
-    return rtm_sys_done(gs, s);
+    return put_or_pass(gs, gs->guest_RDI, &s, sizeof s, s);
 }
 
 static HWord
@@ -185,13 +224,10 @@ sys_getcpu(VexGuestAMD64State *gs)
 {
     const UInt cpu = rtm_cur->core, node = 0;
 
-    if (gs->guest_RDI) {
-        rtm_put(gs->guest_RDI, &cpu, sizeof cpu);
+    if (gs->guest_RSI && !rtm_put(gs->guest_RSI, &node, sizeof node)) {
+        return RTM_SYS_PASS;
     }
-    if (gs->guest_RSI) {
-        rtm_put(gs->guest_RSI, &node, sizeof node);
-    }
-    return rtm_sys_done(gs, 0);
+    return put_or_pass(gs, gs->guest_RDI, &cpu, sizeof cpu, 0);
 }
 
 static HWord
@@ -203,7 +239,7 @@ sys_getrandom(VexGuestAMD64State *gs)
     UChar bytes[MOST];
     SizeT i;
 
-    if (rtm_opt.host_entropy || !VG_(am_is_valid_for_client)(gs->guest_RDI, n, VKI_PROT_WRITE)) {
+    if (rtm_opt.host_entropy || !rtm_may_write(gs->guest_RDI, n)) {
         return RTM_SYS_PASS;
     }
     for (i = 0; i < n; i++) {
@@ -232,11 +268,7 @@ answer(VexGuestAMD64State *gs)
         rtm_sched_yield();
         return rtm_sys_done(gs, 0);
     case __NR_nanosleep:
-        return rtm_sys_sleep(gs, VKI_CLOCK_MONOTONIC, False,
-                             (const struct vki_timespec *)gs->guest_RDI, gs->guest_RSI);
-    case __NR_clock_nanosleep:
-        return rtm_sys_sleep(gs, (Int)gs->guest_RDI, gs->guest_RSI & 1,
-                             (const struct vki_timespec *)gs->guest_RDX, gs->guest_R10);
+    case __NR_clock_nanosleep: return rtm_sys_nanosleep(gs);
     case __NR_poll:
     case __NR_ppoll:
     case __NR_select:
@@ -257,16 +289,20 @@ answer(VexGuestAMD64State *gs)
 static Bool
 in_vdso(ULong no, ULong clock)
 {
-    return (no == __NR_clock_gettime && clock != 2 && clock != 3) || no == __NR_gettimeofday ||
-           no == __NR_time || no == __NR_getcpu;
+    enum { CLOCKS = 0x8F3 }; /* 0, 1, 4 to 7, 11 */
+
+    return (no == __NR_clock_gettime && clock < 32 && (CLOCKS & 1u << clock)) ||
+           no == __NR_gettimeofday || no == __NR_time || no == __NR_getcpu;
 }
 
 HWord
 rtm_help_syscall(VexGuestAMD64State *gs)
 {
     const ULong no = gs->guest_RAX;
+    const Bool in_tx = rtm_cur->tx.state != RTM_TX_NONE;
+    const HWord r = in_tx && !in_vdso(no, gs->guest_RDI) ? (HWord)RTM_SYS_PASS : answer(gs);
 
-    if (rtm_cur->tx.state != RTM_TX_NONE && !in_vdso(no, gs->guest_RDI)) {
+    if (in_tx && r == RTM_SYS_PASS) {
         const HChar *name = rtm_sys_name((Int)no);
         if (rtm_cur->tx.state == RTM_TX_LIVE) {
             rtm_count_unfriendly(name, VG_(get_IP)(rtm_cur->tid));
@@ -274,7 +310,7 @@ rtm_help_syscall(VexGuestAMD64State *gs)
         rtm_tx_doom(0, RTM_C_SYSCALL, name);
         return RTM_SYS_AGAIN;
     }
-    return answer(gs);
+    return r;
 }
 
 /* ------------------------------------------------------------------ */

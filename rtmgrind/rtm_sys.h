@@ -23,21 +23,27 @@ enum {
     CPUTIME_THREAD = 3   /* CLOCK_THREAD_CPUTIME_ID */
 };
 
-/* A store by the program, as far as transactions can tell. */
-void rtm_put(Addr a, const void *value, SizeT n);
+/* The program's memory. False: it may not be accessed so, and the kernel is to say that. A read by
+ * the kernel; a store by the program, as far as transactions can tell. */
+Bool rtm_may_read(Addr a, SizeT n);
+Bool rtm_may_write(Addr a, SizeT n);
+Bool rtm_get(Addr a, void *value, SizeT n);
+Bool rtm_put(Addr a, const void *value, SizeT n);
 
 HWord rtm_sys_done(VexGuestAMD64State *gs, Long result);
 
 /* rtm_wait.c: the running thread waits, until a time; its wait is over. When a time-out ends that
- * is given as in futex(2) and clock_nanosleep(2). */
+ * is given as in futex(2) and clock_nanosleep(2). A time as the program gives it, False: which the
+ * kernel refuses; in nanoseconds. */
 HWord rtm_block(enum rtm_wait kind, ULong wake_at);
 HWord rtm_wait_ended(VexGuestAMD64State *gs, Long result);
 ULong rtm_wait_end(const struct vki_timespec *ts, Bool absolute, Int clock);
-Bool rtm_bad_timespec(const struct vki_timespec *ts);
+Bool rtm_get_timespec(Addr a, struct vki_timespec *ts);
+Bool rtm_is_timespec(const struct vki_timespec *ts);
+ULong rtm_timespec_ns(const struct vki_timespec *ts);
 
 HWord rtm_sys_futex(VexGuestAMD64State *gs);
-HWord rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki_timespec *ts,
-                    Addr rem);
+HWord rtm_sys_nanosleep(VexGuestAMD64State *gs);
 HWord rtm_sys_poll(VexGuestAMD64State *gs);
 HWord rtm_sys_pause(VexGuestAMD64State *gs);
 HWord rtm_sys_sigsuspend(VexGuestAMD64State *gs);

@@ -6,7 +6,7 @@
  */
 
 #include "rtm_sys.h"
-#include "rtm_core.h"
+#include "rtm_timer.h"
 
 enum {
     FUTEX_CMD = 0x7F,
@@ -50,35 +50,67 @@ rtm_block(enum rtm_wait kind, ULong wake_at)
 ULong
 rtm_wait_end(const struct vki_timespec *ts, Bool absolute, Int clock)
 {
-    const ULong ns = ts->tv_sec * 1000000000ULL + ts->tv_nsec;
+    const ULong ns = rtm_timespec_ns(ts);
 
-    if (ts->tv_sec < 0) {
-        return rtm_clock();
-    }
     return absolute ? rtm_when_it_reads(clock, ns) : rtm_clock() + rtm_ns_to_cycles(ns);
 }
 
 Bool
-rtm_bad_timespec(const struct vki_timespec *ts)
+rtm_is_timespec(const struct vki_timespec *ts)
 {
-    return ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000L;
+    return ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < NS;
+}
+
+Bool
+rtm_get_timespec(Addr a, struct vki_timespec *ts)
+{
+    return rtm_get(a, ts, sizeof *ts) && rtm_is_timespec(ts);
+}
+
+/* So far and no farther, as the kernel counts it. */
+ULong
+rtm_timespec_ns(const struct vki_timespec *ts)
+{
+    const ULong most = (RTM_NEVER >> 1) / NS;
+
+    return (ULong)ts->tv_sec >= most ? most * NS : (ULong)ts->tv_sec * NS + (ULong)ts->tv_nsec;
+}
+
+/* rem: where the rest goes if a signal ends it, or 0; unit: nanoseconds that its second word counts
+ * in. */
+static HWord
+sleep_until(ULong end, Addr rem, Int unit)
+{
+    rtm_cur->sleep_rem = rem;
+    rtm_cur->sleep_unit = unit;
+    return rtm_block(RTM_W_SLEEP, end);
+}
+
+/* It sleeps: the call was looked at before. */
+static HWord
+sleep_on(VexGuestAMD64State *gs)
+{
+    const struct rtm_thread *t = rtm_cur;
+
+    return t->timed_out || t->woken ? rtm_wait_ended(gs, 0) : rtm_block(RTM_W_SLEEP, RTM_NEVER);
 }
 
 HWord
-rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki_timespec *ts,
-              Addr rem)
+rtm_sys_nanosleep(VexGuestAMD64State *gs)
 {
-    struct rtm_thread *t = rtm_cur;
+    const Bool plain = gs->guest_RAX == __NR_nanosleep;
+    const Int clock = plain ? VKI_CLOCK_MONOTONIC : (Int)gs->guest_RDI;
+    const Bool absolute = !plain && (gs->guest_RSI & 1);
+    const Addr rem = plain ? gs->guest_RSI : gs->guest_R10;
+    struct vki_timespec ts;
 
-    if (t->wait == RTM_W_SLEEP && (t->timed_out || t->woken)) {
-        return rtm_wait_ended(gs, 0);
+    if (rtm_cur->wait == RTM_W_SLEEP) {
+        return sleep_on(gs);
     }
-    if (rtm_bad_timespec(ts)) {
-        return RTM_SYS_PASS; /* the kernel says EINVAL */
+    if (!rtm_get_timespec(plain ? gs->guest_RDI : gs->guest_RDX, &ts)) {
+        return RTM_SYS_PASS; /* the kernel says EFAULT or EINVAL */
     }
-    t->sleep_rem = absolute ? 0 : rem;
-    t->sleep_unit = 1;
-    return rtm_block(RTM_W_SLEEP, rtm_wait_end(ts, absolute, clock));
+    return sleep_until(rtm_wait_end(&ts, absolute, clock), absolute ? 0 : rem, 1);
 }
 
 /* Sleeps as long as it says at `limit`, where the kernel leaves what is left of it. unit: the
@@ -86,48 +118,61 @@ rtm_sys_sleep(VexGuestAMD64State *gs, Int clock, Bool absolute, const struct vki
 static HWord
 sleep_at_most(VexGuestAMD64State *gs, Addr limit, Int unit)
 {
-    const struct vki_timespec *left = (const struct vki_timespec *)limit;
+    static const struct vki_timespec none;
     struct vki_timespec ts;
     HWord r;
 
-    if (!limit || !VG_(am_is_valid_for_client)(limit, sizeof ts, VKI_PROT_WRITE)) {
+    if (rtm_cur->wait == RTM_W_SLEEP) {
+        r = sleep_on(gs);
+        if (r == RTM_SYS_DONE) {
+            rtm_put(limit, &none, sizeof none);
+        }
+        return r;
+    }
+    if (!limit || !rtm_may_write(limit, sizeof ts) || !rtm_get(limit, &ts, sizeof ts)) {
         return RTM_SYS_PASS;
     }
-    ts.tv_sec = left->tv_sec;
-    ts.tv_nsec = left->tv_nsec * unit;
-    if (ts.tv_sec < 0) {
+    ts.tv_nsec *= unit;
+    if (!rtm_is_timespec(&ts)) {
         return RTM_SYS_PASS;
     }
-    r = rtm_sys_sleep(gs, VKI_CLOCK_MONOTONIC, False, &ts, limit);
-    if (r == RTM_SYS_AGAIN) {
-        rtm_cur->sleep_unit = unit;
+    return sleep_until(rtm_wait_end(&ts, False, VKI_CLOCK_MONOTONIC), limit, unit);
+}
+
+static HWord
+sleep_ms(VexGuestAMD64State *gs, Int ms)
+{
+    if (ms < 0) { /* for ever */
+        return RTM_SYS_PASS;
     }
-    else if (r == RTM_SYS_DONE) {
-        VG_(memset)((void *)limit, 0, sizeof ts);
-    }
-    return r;
+    return rtm_cur->wait == RTM_W_SLEEP
+               ? sleep_on(gs)
+               : sleep_until(rtm_clock() + rtm_ns_to_cycles(ms * (ULong)(NS / 1000)), 0, 1);
+}
+
+/* Of pselect6: an address and a size. */
+static Bool
+has_mask(Addr a)
+{
+    HWord mask[2] = {0, 0};
+
+    return a && (!rtm_get(a, mask, sizeof mask) || mask[0]);
 }
 
 /* The calls that wait for descriptors are sleeps where they are given none. */
 HWord
 rtm_sys_poll(VexGuestAMD64State *gs)
 {
-    const HWord *mask = (const HWord *)gs->guest_R9; /* of pselect6: an address, a size */
-    const Int ms = (Int)gs->guest_RDX;
-    const struct vki_timespec ts = {ms / 1000, ms % 1000 * 1000000L};
-
     switch (gs->guest_RAX) {
-    case __NR_poll:
-        return gs->guest_RSI || ms < 0 ? (HWord)RTM_SYS_PASS
-                                       : rtm_sys_sleep(gs, VKI_CLOCK_MONOTONIC, False, &ts, 0);
+    case __NR_poll: return gs->guest_RSI ? (HWord)RTM_SYS_PASS : sleep_ms(gs, (Int)gs->guest_RDX);
     case __NR_ppoll:
         return gs->guest_RSI || gs->guest_R10 ? (HWord)RTM_SYS_PASS
                                               : sleep_at_most(gs, gs->guest_RDX, 1);
     case __NR_select:
         return (Int)gs->guest_RDI ? (HWord)RTM_SYS_PASS : sleep_at_most(gs, gs->guest_R8, 1000);
     case __NR_pselect6:
-        return (Int)gs->guest_RDI || (mask && mask[0]) ? (HWord)RTM_SYS_PASS
-                                                       : sleep_at_most(gs, gs->guest_R8, 1);
+        return (Int)gs->guest_RDI || has_mask(gs->guest_R9) ? (HWord)RTM_SYS_PASS
+                                                            : sleep_at_most(gs, gs->guest_R8, 1);
     default: return RTM_SYS_PASS;
     }
 }
@@ -149,10 +194,11 @@ static HWord
 futex_wait(VexGuestAMD64State *gs, Addr a, Int op, UInt bitset)
 {
     struct rtm_thread *t = rtm_cur;
-    const struct vki_timespec *ts = (const struct vki_timespec *)gs->guest_R10;
-    const UInt expected = (UInt)gs->guest_RDX;
     const Bool absolute = (op & FUTEX_CMD) == CMD_WAIT_BITSET;
+    const Addr limit = gs->guest_R10;
+    struct vki_timespec ts;
     ULong end = RTM_NEVER;
+    UInt value;
 
     if (t->wait == RTM_W_FUTEX && t->woken) {
         return rtm_wait_ended(gs, 0);
@@ -160,16 +206,18 @@ futex_wait(VexGuestAMD64State *gs, Addr a, Int op, UInt bitset)
     if (t->wait == RTM_W_FUTEX && t->timed_out) {
         return rtm_wait_ended(gs, -VKI_ETIMEDOUT);
     }
-    rtm_kernel_access(a, sizeof expected, False);
-    if (*(volatile UInt *)a != expected) {
-        return rtm_wait_ended(gs, -VKI_EAGAIN);
-    }
-    if (ts && rtm_bad_timespec(ts)) {
-        return RTM_SYS_PASS;
-    }
-    if (ts) {
-        end = rtm_wait_end(ts, absolute,
+    if (t->wait == RTM_W_NONE && limit) {
+        if (!rtm_get_timespec(limit, &ts)) {
+            return RTM_SYS_PASS;
+        }
+        end = rtm_wait_end(&ts, absolute,
                            op & FUTEX_REALTIME ? VKI_CLOCK_REALTIME : VKI_CLOCK_MONOTONIC);
+    }
+    if (!rtm_get(a, &value, sizeof value)) {
+        return t->wait == RTM_W_NONE ? (HWord)RTM_SYS_PASS : rtm_wait_ended(gs, -VKI_EFAULT);
+    }
+    if (value != (UInt)gs->guest_RDX) {
+        return rtm_wait_ended(gs, -VKI_EAGAIN);
     }
     t->futex = a;
     t->bitset = bitset;
@@ -213,8 +261,12 @@ futex_requeue(VexGuestAMD64State *gs, Addr a, Bool compare)
     const Int most = (Int)gs->guest_RDX, move = (Int)gs->guest_R10;
     struct rtm_thread *t;
     Int n, moved = 0;
+    UInt value;
 
-    if (compare && *(volatile UInt *)a != (UInt)gs->guest_R9) {
+    if (compare && !rtm_get(a, &value, sizeof value)) {
+        return RTM_SYS_PASS;
+    }
+    if (compare && value != (UInt)gs->guest_R9) {
         return rtm_sys_done(gs, -VKI_EAGAIN);
     }
     n = wake(a, most, ~0u);
@@ -267,8 +319,10 @@ rtm_sys_interrupted(struct rtm_thread *t, Int sig)
     if (sleep && t->sleep_rem) {
         const ULong now = rtm_clock();
         const ULong ns = rtm_cycles_to_ns(t->wait_end > now ? t->wait_end - now : 0);
-        const struct vki_timespec rem = {ns / 1000000000ULL, ns % 1000000000ULL / t->sleep_unit};
-        VG_(memcpy)((void *)t->sleep_rem, &rem, sizeof rem);
+        const struct vki_timespec rem = {ns / NS, ns % NS / t->sleep_unit};
+        if (!rtm_put(t->sleep_rem, &rem, sizeof rem)) {
+            rax = (ULong)-VKI_EFAULT;
+        }
     }
     rtm_unsuspend(t);
     t->wait = RTM_W_NONE;
