@@ -21,12 +21,13 @@ $(OUT)/lib/libelision.a: $(ELISION_OBJS)
 	$(if $(V),,@echo "  AR   $@")
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+# nodelete: a thread that has entered a section comes back at its exit, dlclose or not.
 $(OUT)/lib/$(ELISION_SONAME): $(ELISION_OBJS) elision/libelision.map
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CC) $(CFLAGS) -shared -pthread -Wl,-soname,$(ELISION_SONAME) -Wl,-z,now -Wl,-z,relro \
-	    -Wl,-z,defs -Wl,-Bsymbolic-functions -Wl,--version-script=elision/libelision.map \
-	    $(LDFLAGS) -o $@ $(ELISION_OBJS)
+	    -Wl,-z,nodelete -Wl,-z,defs -Wl,-Bsymbolic-functions \
+	    -Wl,--version-script=elision/libelision.map $(LDFLAGS) -o $@ $(ELISION_OBJS)
 
 $(OUT)/lib/libelision.so: $(OUT)/lib/$(ELISION_SONAME)
 	$(Q)ln -sf $(ELISION_SONAME) $@

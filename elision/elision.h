@@ -336,8 +336,9 @@ ELISION_API void elision_lock_stats(const elision_lock_t *lock, uint64_t *parks,
 /* --- Fork --------------------------------------------------------------------------------------*/
 
 /* The library registers these with pthread_atfork when it is loaded. They are for programs that
- * make children by raw clone or _Fork; calling them again is harmless. Fork from a section: the
- * child is inside too (a fork in a speculative section aborts it, so it is a locked one). */
+ * make children by raw clone or _Fork, which call all three; calling them again is harmless. Fork
+ * from a section: the child is inside too (a fork in a speculative section aborts it, so it is a
+ * locked one). */
 ELISION_API void elision_atfork_prepare(void);
 ELISION_API void elision_atfork_parent(void);
 ELISION_API void elision_atfork_child(void);

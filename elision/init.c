@@ -27,6 +27,7 @@ _Atomic unsigned elision_concurrency_;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pid_t process; /* whose state this is */
+static bool forking;  /* the hooks run; under the registry's mutex */
 
 static ELISION_TX unsigned
 try_transactions(unsigned attempts)
@@ -239,11 +240,13 @@ void
 elision_atfork_prepare(void)
 {
     elision_thread_prepare_fork_();
+    forking = true;
 }
 
 void
 elision_atfork_parent(void)
 {
+    forking = false;
     elision_thread_parent_forked_();
 }
 
@@ -252,9 +255,12 @@ elision_atfork_child(void)
 {
     pid_t now = getpid();
 
-    if (now == process) {
-        return; /* called again */
+    /* Called again. The id alone does not say so: the first process of a namespace may fork the
+     * first one of another. */
+    if (!forking && now == process) {
+        return;
     }
+    forking = false;
     process = now;
     elision_fallback_forked_();
     elision_park_init_();

@@ -34,6 +34,50 @@ tap_is "static probes are in the library's notes" \
         awk '$1 == "Name:" { print $2 }' | sort -u | xargs)" "abort fallback giveup reprobe"
 tap_is "no call for a TLS address" "$(nm -D "$lib/libelision.so" | grep -c tls_get_addr)" 0
 
+# A thread that has used the library ends after the last dlclose.
+cat >"$work/close.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <elision/elision.h>
+#include <pthread.h>
+static elision_lock_t lock = ELISION_LOCK_INIT;
+static elision_site_t site = ELISION_SITE_INIT("close");
+static pthread_barrier_t used, closed;
+static void *library;
+static void *
+use(void *unused)
+{
+    enum elision_path (*enter)(elision_lock_t *, elision_site_t *) =
+        (enum elision_path(*)(elision_lock_t *, elision_site_t *))dlsym(library, "elision_enter");
+    void (*leave)(elision_lock_t *) = (void (*)(elision_lock_t *))dlsym(library, "elision_leave");
+    enter(&lock, &site);
+    leave(&lock);
+    pthread_barrier_wait(&used);
+    pthread_barrier_wait(&closed);
+    return unused;
+}
+int
+main(int argc, char **argv)
+{
+    pthread_t thread;
+    library = argc == 2 ? dlopen(argv[1], RTLD_NOW) : NULL;
+    if (library == NULL) {
+        return 2;
+    }
+    pthread_barrier_init(&used, NULL, 2);
+    pthread_barrier_init(&closed, NULL, 2);
+    pthread_create(&thread, NULL, use, NULL);
+    pthread_barrier_wait(&used);
+    dlclose(library);
+    pthread_barrier_wait(&closed);
+    return pthread_join(thread, NULL);
+}
+END
+# shellcheck disable=SC2046 # the flags are words
+tap_ok "a program that loads it at run time" gcc -std=c11 -pthread \
+    $(pkg-config --cflags elision) "$work/close.c" -o "$work/close"
+tap_ok "its thread ends after dlclose" "$work/close" "$lib/libelision.so"
+
 cat >"$work/example.c" <<'END'
 #include <elision/elision.h>
 #include <stdio.h>

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "elision/core_priv.h"
 #include "tests/unit/lifecycle.h"
 #include "tests/unit/tap.h"
 
@@ -111,6 +112,24 @@ fork_hooks_may_be_called_twice(void **unused)
     elision_atfork_parent();
     assert_int_equal(status_of(child), 0);
     assert_int_equal(works_here(), 0);
+}
+
+/* As when the first process of a namespace forks the first one of another. */
+static void
+a_child_may_have_its_parents_id(void **unused)
+{
+    (void)unused;
+    pid_t child = fork();
+    if (child == 0) {
+        elision_atfork_prepare();
+        elision_set_concurrency(7);
+        elision_atfork_child();
+        bool known = elision_concurrency_ == 0;
+        elision_set_concurrency(7);
+        elision_atfork_child();
+        _exit(!known ? 3 : elision_concurrency_ != 7 ? 4 : works_here());
+    }
+    assert_int_equal(status_of(child), 0);
 }
 
 static void
@@ -286,6 +305,7 @@ main(void)
         TEST(fork_to_depth_three_beside_a_busy_thread),
         TEST(fork_in_a_section_is_inside_in_both),
         TEST(fork_hooks_may_be_called_twice),
+        TEST(a_child_may_have_its_parents_id),
         TEST(child_counts_from_the_parents_sums),
         TEST(vfork_from_a_section),
         TEST(spawn_from_a_section),
