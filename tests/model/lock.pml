@@ -17,7 +17,7 @@
 #define ROUNDS 1 /* sections of each */
 #endif
 #ifndef PASSES
-#define PASSES 1
+#define PASSES 1 /* INTERVAL instead: a hand-over at any time, as a switch interval forces it */
 #endif
 
 mtype = { WAITING, WOKEN, HANDED, SENT };
@@ -106,7 +106,11 @@ inline release_slow(t, released) {
         queue_lock();
         h = queue[0];
         if
+#ifdef INTERVAL
+        :: !released && waiters > 0 && locker[h] -> /* its switch interval is over */
+#else
         :: !released && waiters > 0 && locker[h] && losses >= PASSES ->
+#endif
             queue_remove(h);
 #ifdef MUTANT_HAND_OVER_TO_NOBODY
             write_word(0);
@@ -114,7 +118,11 @@ inline release_slow(t, released) {
             write_word(h);
 #endif
             state[h] = HANDED
+#ifdef INTERVAL
+        :: true -> /* or not yet */
+#else
         :: else ->
+#endif
             if
             :: !released -> word = 0
             :: else

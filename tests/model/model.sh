@@ -31,7 +31,8 @@ explore() {
     )
 }
 
-sizes=("-DN=2 -DROUNDS=2 -DPASSES=1" "-DN=2 -DROUNDS=2 -DPASSES=0" "-DN=3 -DROUNDS=1 -DPASSES=1")
+sizes=("-DN=2 -DROUNDS=2 -DPASSES=1" "-DN=2 -DROUNDS=2 -DPASSES=0" "-DN=2 -DROUNDS=2 -DINTERVAL"
+    "-DN=3 -DROUNDS=1 -DPASSES=1")
 for size in "${sizes[@]}"; do
     result=$(explore "$size" | tail -n 1)
     echo "# $size: $result"
