@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory accesses: each gets a helper call (rtm_lines.c), guarded by the
+ * Memory accesses: each gets a helper call (rtm_track.c), guarded by the
  * thread's `active` flag, so that while no transaction is live an access costs
  * a test. Before the first transaction blocks carry no hooks at all.
  */

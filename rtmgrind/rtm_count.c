@@ -87,13 +87,9 @@ rtm_site_of(Addr pc, const HChar *label)
 static Int
 log2_bucket(ULong n)
 {
-    Int b = 0;
+    const Int b = n ? 64 - __builtin_clzll(n) : 0; /* 0: none, b: 2^(b-1) .. 2^b - 1 */
 
-    while (n > 0 && b < RTM_HIST - 1) {
-        n >>= 1;
-        b++;
-    }
-    return b; /* 0: none, b: 2^(b-1) .. 2^b - 1 */
+    return b < RTM_HIST ? b : RTM_HIST - 1;
 }
 
 /* ------------------------------------------------------------------ */

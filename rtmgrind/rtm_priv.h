@@ -7,7 +7,8 @@
  *   rtm_access.c   IR: hooks memory accesses
  *   rtm_decode.c   guest bytes -> RTM instruction, or unfriendly instruction
  *   rtm_txn.c      transactions: begin, commit, doom, rollback
- *   rtm_lines.c    which transaction holds which cache line; conflicts
+ *   rtm_lines.h    which transaction holds which cache line; conflicts (rtm_lines.c)
+ *   rtm_track.c    what every access does to it
  *   rtm_touch.h    what a transaction has touched; capacity (rtm_touch.c)
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
@@ -190,7 +191,7 @@ struct rtm_tx {
     UShort set_count[RTM_MAX_SETS];
     struct rtm_seen seen[RTM_SEEN];
     UInt gen;
-    UChar saved[sizeof(VexGuestAMD64State)];
+    _Alignas(RTM_LINE) UChar saved[sizeof(VexGuestAMD64State)];
 };
 
 /* ------------------------------------------------------------------ */
@@ -279,7 +280,8 @@ struct rtm_thread {
 extern struct rtm_thread rtm_threads[RTM_MAX_THREADS];
 extern struct rtm_thread *rtm_cur; /* runs now, or NULL */
 extern struct rtm_thread *rtm_on_core[RTM_MAX_CORES];
-extern Int rtm_live; /* transactions that are LIVE */
+extern Int rtm_live;      /* transactions that are LIVE */
+extern Bool rtm_hooks_on; /* translations check accesses */
 
 /* rtm_main.c */
 Bool rtm_own_request(struct rtm_thread *t);
@@ -294,7 +296,6 @@ void rtm_sched_wake(struct rtm_thread *t, ULong at);
 void rtm_sched_kick(ThreadId tid); /* recheck a blocked thread; 0: all */
 void rtm_sched_yield(void);
 void rtm_sched_refresh(void); /* recompute deadline */
-void rtm_sched_active(void);  /* recompute active */
 ULong rtm_sched_makespan(void);
 
 /* Virtual time of the running thread. */
@@ -332,6 +333,13 @@ rtm_copy(void *to, const void *from, SizeT n)
     }
 }
 
+/* Must the running thread, which is in no transaction, have its accesses checked? */
+static inline void
+rtm_sched_active(void)
+{
+    rtm_cur->shadow->active = rtm_hooks_on && (rtm_live > 0 || rtm_opt.coherence);
+}
+
 /* rtm_txn.c */
 void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause,
                          const HChar *what);
@@ -349,12 +357,11 @@ HWord rtm_help_insn(void);
 ULong rtm_help_rdtsc(void);
 void rtm_help_rdtscp(VexGuestAMD64State *gs);
 void rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx);
-extern Bool rtm_hooks_on; /* translations check accesses */
 void rtm_hooks_update(ULong now);
 Bool rtm_tx_lately(ULong now);
 extern ULong rtm_tx_cycles_avg;
 
-/* rtm_lines.c */
+/* rtm_track.c */
 #define RTM_ACCESS_LIST(F) F(1) F(2) F(4) F(8) F(16) F(32)
 #define RTM_DECLARE(n)                       \
     VG_REGPARM(1) void rtm_load_##n(Addr a); \
@@ -364,8 +371,10 @@ RTM_ACCESS_LIST(RTM_DECLARE)
 VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
+
+/* rtm_lines.c */
 void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
-void rtm_lines_release(const struct rtm_tx *tx);
+void rtm_lines_release(struct rtm_tx *tx);           /* its sets are empty again */
 ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
 Bool rtm_met_lately(ULong now);
 void rtm_lines_trim(void); /* bound the memory of idle lines */

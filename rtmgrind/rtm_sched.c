@@ -231,18 +231,6 @@ deadline_of(struct rtm_thread *t, ULong next)
     return deadline;
 }
 
-static ULong
-is_active(void)
-{
-    return rtm_hooks_on && (rtm_live > 0 || rtm_opt.coherence);
-}
-
-void
-rtm_sched_active(void)
-{
-    rtm_cur->shadow->active = is_active() || rtm_cur->tx.state != RTM_TX_NONE;
-}
-
 /* Under guard: others became ready, or the running thread has a new reason to stop. */
 static void
 set_deadline(void)
@@ -271,6 +259,7 @@ grant(struct rtm_thread *t, ULong next)
     t->shadow->deadline = deadline_of(t, next);
     t->shadow->in_tx = t->tx.state != RTM_TX_NONE;
     rtm_sched_active();
+    t->shadow->active |= t->shadow->in_tx;
 }
 
 /* The wait of q's first thread is over, or a timer fires, whichever comes first. ret: did it? Not

@@ -62,39 +62,3 @@ rtm_new_generation(struct rtm_tx *tx)
         tx->gen = 1;
     }
 }
-
-static UShort *
-set_count(struct rtm_tx *tx, Addr line)
-{
-    return &tx->set_count[line / RTM_LINE & (rtm_opt.sets - 1)];
-}
-
-void
-rtm_count_read(struct rtm_tx *tx)
-{
-    if (++tx->n_read > rtm_opt.read_lines) {
-        rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_READ, NULL);
-    }
-}
-
-void
-rtm_count_write(struct rtm_tx *tx, Addr line)
-{
-    tx->n_write++;
-    if (++*set_count(tx, line) > rtm_opt.ways) {
-        rtm_tx_doom(RTM_CAPACITY, RTM_C_CAPACITY_WRITE, NULL);
-    }
-}
-
-void
-rtm_end_touch(struct rtm_tx *tx)
-{
-    Int i;
-
-    for (i = 0; i < tx->n_touch; i++) {
-        if (tx->touch[i].write) {
-            *set_count(tx, tx->touch[i].addr) = 0;
-        }
-    }
-    tx->n_touch = tx->n_read = tx->n_write = 0;
-}

@@ -11,10 +11,13 @@
 void rtm_new_generation(struct rtm_tx *tx); /* of what is known; at its begin */
 void rtm_grow_touch(struct rtm_tx *tx);
 
-/* One more line: dooms the transaction when that is too much for the cache. */
-void rtm_count_read(struct rtm_tx *tx);
-void rtm_count_write(struct rtm_tx *tx, Addr line);
-void rtm_end_touch(struct rtm_tx *tx);          /* at its end: the sets are empty again */
+/* Lines written to in the set of this one. */
+static inline UShort *
+rtm_set_count(struct rtm_tx *tx, Addr line)
+{
+    return &tx->set_count[line / RTM_LINE & (rtm_opt.sets - 1)];
+}
+
 Int rtm_touch_of(struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
 
 static inline Int

@@ -38,7 +38,6 @@ leave_tx(struct rtm_thread *t)
     struct rtm_tx *tx = &t->tx;
 
     rtm_lines_release(tx);
-    rtm_end_touch(tx);
     tx->state = RTM_TX_NONE;
     tx->nest = 0;
     tx->suspended = False;
@@ -54,9 +53,9 @@ clock_of(struct rtm_thread *t)
 /* Average length, in cycles, weighted towards the latest: it sets how finely
  * threads are interleaved. */
 static void
-note_length(ULong cycles)
+note_length(ULong now, ULong cycles)
 {
-    last_tx = rtm_clock() > last_tx ? rtm_clock() : last_tx;
+    last_tx = now > last_tx ? now : last_tx;
     rtm_tx_cycles_avg += ((Long)cycles - (Long)rtm_tx_cycles_avg) / 16;
 }
 
@@ -107,7 +106,7 @@ abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause, const HChar *
     tx->cause = cause;
     tx->what = what;
     rtm_count_abort(t, length);
-    note_length(length);
+    note_length(rtm_clock(), length);
     if (tx->state == RTM_TX_LIVE) {
         rtm_live--;
     }
@@ -262,10 +261,9 @@ begin(struct rtm_thread *t, const UChar *gs, Addr pc, Addr fallback)
     tx->site = rtm_site_of(pc, label_of(t));
     tx->n_labels = t->n_labels;
     rtm_live++;
-    t->shadow->in_tx = 1;
+    t->shadow->in_tx = t->shadow->active = 1;
     rtm_count_begin(t);
     plan_injection(tx, tx->begin_clock);
-    rtm_sched_active();
     if (!lately || tx->inject || rtm_opt.timer_tick) { /* else the deadline takes it into account */
         rtm_sched_refresh();
     }
@@ -308,7 +306,7 @@ rtm_help_xend(void)
 {
     struct rtm_thread *t = rtm_cur;
     struct rtm_tx *tx = &t->tx;
-    ULong cycles;
+    ULong now;
 
     if (tx->state == RTM_TX_NONE) {
         return 1;
@@ -331,9 +329,9 @@ rtm_help_xend(void)
         return 2;
     }
     rtm_clock_add(rtm_opt.cost_commit);
-    cycles = rtm_clock() - tx->begin_clock;
-    rtm_count_commit(t, cycles);
-    note_length(cycles);
+    now = rtm_clock();
+    rtm_count_commit(t, now - tx->begin_clock);
+    note_length(now, now - tx->begin_clock);
     rtm_live--;
     leave_tx(t);
     rtm_sched_active();

@@ -185,6 +185,24 @@ transactional_write_beats_reader(void **state)
     assert_int_equal(lines[1].word[0], 77);
 }
 
+/* It holds the line already when it writes. */
+static void
+add_word(void *p)
+{
+    *(volatile uint64_t *)p += 1;
+}
+
+static void
+reader_that_writes_beats_reader(void **state)
+{
+    struct duel d;
+
+    (void)state;
+    fight(&d, read_word, add_word, 1);
+    assert_int_equal(d.victim, CONFLICT | RETRY);
+    assert_int_equal(d.peer, STARTED);
+}
+
 /* Same line, other words. */
 static void
 store_offset_56(void *p)
@@ -346,6 +364,46 @@ abort_releases_lines(void **state)
 
 /* ------------------------------------------------------------------ */
 
+static void *
+write_in_tx(void *p)
+{
+    assert_int_equal(IN_TX(lines[1].word[0]++), STARTED);
+    return p;
+}
+
+/* What reading the line in a transaction takes. */
+static uint64_t
+reading_time(void)
+{
+    uint64_t start = 0, end = 0;
+
+    assert_int_equal(IN_TX({
+                         start = now();
+                         seen = *(volatile uint64_t *)lines[1].word;
+                         end = now();
+                     }),
+                     STARTED);
+    return end - start;
+}
+
+/* Another core had it last: it has to be moved, once. */
+static void
+lines_move_between_transactions(void **state)
+{
+    uint64_t own, moved;
+    pthread_t t;
+
+    (void)state;
+    write_in_tx(NULL);
+    reading_time(); /* `seen` may have to be moved here, too */
+    own = reading_time();
+    assert_int_equal(pthread_create(&t, NULL, write_in_tx, NULL), 0);
+    assert_int_equal(pthread_join(t, NULL), 0);
+    moved = reading_time();
+    assert_int_equal(moved - own, 100);
+    assert_int_equal(reading_time(), own);
+}
+
 static void
 add_matrix(struct CMUnitTest *tests, size_t *n, const char *suffix, CMUnitTestFunction f)
 {
@@ -366,6 +424,7 @@ main(void)
     const struct CMUnitTest single[] = {
         cmocka_unit_test(two_readers_commit),
         cmocka_unit_test(transactional_write_beats_reader),
+        cmocka_unit_test(reader_that_writes_beats_reader),
         cmocka_unit_test(false_sharing_conflicts),
         cmocka_unit_test(false_sharing_conflicts_for_reader),
         cmocka_unit_test(neighbouring_lines_do_not_conflict),
@@ -377,6 +436,7 @@ main(void)
         cmocka_unit_test(locked_add_adds_to_the_old_value),
         cmocka_unit_test(commit_releases_lines),
         cmocka_unit_test(abort_releases_lines),
+        cmocka_unit_test(lines_move_between_transactions),
     };
     enum { N_SINGLE = sizeof single / sizeof single[0] };
     static struct CMUnitTest tests[3 * N_ACCESSES + N_SINGLE];

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The table of cache lines: rtm_lines.c keeps it, rtm_track.c looks at every access.
+ */
+
+#ifndef RTM_LINES_H
+#define RTM_LINES_H
+
+#include "rtm_touch.h"
+
+struct rtm_line {
+    struct rtm_line *next;
+    Addr addr;
+    ULong readers; /* bit per core */
+    Int writer;    /* core, or -1 */
+    Int last;      /* core that has it to itself, or: */
+};
+enum { RTM_UNKNOWN = -1, RTM_SHARED = -2 };
+
+enum { RTM_BUCKET_BITS = 16, RTM_BUCKETS = 1 << RTM_BUCKET_BITS };
+extern struct rtm_line *rtm_buckets[RTM_BUCKETS];
+
+/* An access as the tables see it: part of one line. */
+struct rtm_access {
+    Addr line, at; /* line's address; first byte accessed in it */
+    UInt words;    /* bit per 8-byte word of the line */
+    Bool write;
+};
+
+static inline struct rtm_line *
+rtm_find_line(Addr line)
+{
+    struct rtm_line *l = rtm_buckets[rtm_spread(line) >> (32 - RTM_BUCKET_BITS)];
+
+    while (l && l->addr != line) {
+        l = l->next;
+    }
+    return l;
+}
+
+struct rtm_line *rtm_find_or_add_line(Addr line);
+
+/* Is it in the table only because somebody used it once? */
+static inline Bool
+rtm_is_idle(const struct rtm_line *l)
+{
+    return !l->readers && l->writer < 0 && l->last == RTM_UNKNOWN;
+}
+
+/* The part of the line in the n bytes from a on. */
+static inline struct rtm_access
+rtm_part_of(Addr line, Addr a, SizeT n, Bool write)
+{
+    const Addr from = a > line ? a - line : 0;
+    const Addr to = a + n < line + RTM_LINE ? a + n - 1 - line : RTM_LINE - 1;
+    const UInt words = (2u << to / 8) - (1u << from / 8);
+
+    return (struct rtm_access){line, line + from, words, write};
+}
+
+/* Take l for an access by core `me` (-1: the kernel): whoever holds it in a
+ * way that conflicts aborts. */
+void rtm_take(const struct rtm_line *l, Int me, struct rtm_access x);
+
+void rtm_note_transfer(void);
+
+/* Charge for moving the line here from the core that wrote it last. A read
+ * leaves it shared, and reading shared lines is free: what a core pays for the
+ * first read of a line in its life is not modelled. */
+static inline void
+rtm_transfer(struct rtm_line *l, Int me, Bool write)
+{
+    if (l->last >= 0 && l->last != me) {
+        rtm_note_transfer();
+        l->last = RTM_SHARED;
+    }
+    if (write) {
+        l->last = me;
+    }
+}
+
+#endif
