@@ -218,6 +218,8 @@ _PyElision_Checkpoint(PyThreadState *tstate)
         }
         if (elision_prefers_lock(&e->lock, section.site) && !elision_handover_pending(&e->lock)) {
             elision_progress((unsigned)section.granted);
+            // Or memory that others may still read is kept for as long as nobody wants the GIL.
+            _Py_qsbr_quiescent_state(((_PyThreadStateImpl *)tstate)->qsbr);
             set_budget(tstate, section.granted < LOCKED_BUDGET_MIN   ? LOCKED_BUDGET_MIN
                                : section.granted > LOCKED_BUDGET_MAX ? LOCKED_BUDGET_MAX
                                                                      : section.granted);

@@ -107,9 +107,10 @@ with_state(struct _PyElision_Site *site)
 static struct _PyElision_Site *
 find_site(PyCodeObject *code, int line)
 {
-    // A version is never used twice, an address may be; 0 means that versions have run out.
-    uint64_t identity = code->co_version != 0 ? code->co_version : (uintptr_t)code;
-    uint64_t key = ((identity << 20) ^ (uint64_t)line) * 0x9e3779b97f4a7c15u;
+    // An interpreter never uses a version twice, but others use the same, and an address is used
+    // anew. 0 means that versions have run out.
+    uint64_t identity = ((uint64_t)code->co_version << 32) ^ (uintptr_t)code;
+    uint64_t key = ((identity * 0x9e3779b97f4a7c15u) ^ (uint64_t)line) * 0x9e3779b97f4a7c15u;
     key |= 1;
     struct _PyElision_Site *made = NULL;
     for (int i = 0; i < TABLE_PROBES; i++) {

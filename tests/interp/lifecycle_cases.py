@@ -483,9 +483,14 @@ CASES = [fork_from_threads, fork_while_threads_end, collect_loops, subinterprete
          critical_section_across_checkpoints, shared_objects_die, loans_end,
          counts_seen_by_extensions, subprocesses_from_threads]
 
-if __name__ == "__main__":
+
+def main(cases):
     if sys.argv[1:] == ["--list"]:
-        print(" ".join(case.__name__ for case in CASES))
+        print(" ".join(case.__name__ for case in cases))
     else:
-        {case.__name__: case for case in CASES}[sys.argv[1]]()
+        {case.__name__: case for case in cases}[sys.argv[1]]()
         print("ok")
+
+
+if __name__ == "__main__":
+    main(CASES)

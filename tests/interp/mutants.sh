@@ -57,6 +57,13 @@ lifecycle() {
     [ "$(cat "$work/seen")" = ok ]
 }
 
+# Through the library's lock.
+memory() {
+    ELISION_BACKEND=none timeout -k 5 "$limit" "$python" tests/interp/lifecycle_c.py \
+        memory_others_may_read 2>&1 | tail -n 3 | tee "$work/seen"
+    [ "$(cat "$work/seen")" = ok ]
+}
+
 handover() {
     tests/interp/handover.sh "$python" 2>&1 | tee "$work/seen"
     ! grep -q '^not ok' "$work/seen"
@@ -94,7 +101,7 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups dying "lifecycle counts_seen_by_extensions" \
+for test in unsafe leaks handover lookups dying memory "lifecycle counts_seen_by_extensions" \
     "lifecycle loans_end" "lifecycle kill_switch_while_threads_run"; do
     SECONDS=0
     # shellcheck disable=SC2086 # a command
@@ -109,6 +116,8 @@ mutant "a thread state is removed from its table twice" brc 's/bucket_node.next 
 mutant "the switch changes nothing" elision_glue \
     '/^_PyElision_Switch/,/^}/s/elision_set_enabled\(on\);//' \
     lifecycle kill_switch_while_threads_run
+mutant "while the lock is kept nothing is quiescent" elision_glue \
+    '/^_PyElision_Checkpoint/,/^}/{/for as long as/{n;d}}' memory
 mutant "what sections have done is not told" elision_glue 's/elision_progress\(\(/(void)((/' \
     handover
 mutant "what a thread looked up itself is not found" elision_lookups \

@@ -5,6 +5,8 @@
 // plain or elided, never.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 
 static long total;         // read, then written many instructions later
@@ -77,6 +79,40 @@ references(PyObject *self, PyObject *arg)
     return PyLong_FromSsize_t(Py_REFCNT(arg));
 }
 
+// guarded(n): add n to a sum that a mutex of ours guards; the sum.
+static PyObject *
+guarded(PyObject *self, PyObject *arg)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static long sum;
+    long n = PyLong_AsLong(arg);
+
+    (void)self;
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    pthread_mutex_lock(&mutex);
+    sum = slowly(sum) + n;
+    long result = sum;
+    pthread_mutex_unlock(&mutex);
+    return PyLong_FromLong(result);
+}
+
+// append_twice(list): 1, then 2, with a wait in between, all in the list's critical section.
+static PyObject *
+append_twice(PyObject *self, PyObject *list)
+{
+    int failed;
+
+    (void)self;
+    Py_BEGIN_CRITICAL_SECTION(list);
+    failed = PyList_Append(list, PyLong_FromLong(1));
+    Py_BEGIN_ALLOW_THREADS sched_yield();
+    Py_END_ALLOW_THREADS failed |= PyList_Append(list, PyLong_FromLong(2));
+    Py_END_CRITICAL_SECTION();
+    return failed ? NULL : Py_NewRef(Py_None);
+}
+
 static PyObject *
 get_total(PyObject *self, PyObject *ignored)
 {
@@ -89,6 +125,8 @@ static PyMethodDef methods[] = {
     {"bump", bump, METH_O, NULL},
     {"format", format, METH_O, NULL},
     {"swap", swap, METH_O, NULL},
+    {"guarded", guarded, METH_O, NULL},
+    {"append_twice", append_twice, METH_O, NULL},
     {"total", get_total, METH_NOARGS, NULL},
     {"references", references, METH_O, NULL},
     {NULL, NULL, 0, NULL},

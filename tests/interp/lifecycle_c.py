@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What C code and the memory below it see of an elided GIL: lifecycle_c.py CASE, or --list.
+
+As lifecycle_cases.py.
+"""
+import ctypes
+import sys
+import threading
+import warnings
+
+from lifecycle_cases import ROUNDS, busy, main, spin
+
+
+def run_all(bodies):
+    pool = [threading.Thread(target=body) for body in bodies]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+
+
+def extension():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        import unsafe_counter
+    return unsafe_counter
+
+
+def foreign_threads():
+    """Threads that Python did not start call it (PyGILState_Ensure) and leave pending calls."""
+    libc = ctypes.CDLL(None)
+    results = []
+    pending = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def body(_):
+        local = threading.local()
+        local.thing = [spin(30)]
+        results.append(spin(50))
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    def call(_):
+        pending.append(threading.current_thread())
+        return 0
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def adder(_):
+        for _ in range(5):
+            while libc.Py_AddPendingCall(call, None) != 0:
+                spin(3)
+
+    with busy(2):
+        for _ in range(ROUNDS):
+            ids = []
+            for function in (body, adder, body):
+                ids.append(ctypes.c_ulong())
+                assert libc.pthread_create(ctypes.byref(ids[-1]), None, function, None) == 0
+            for thread in ids:
+                assert libc.pthread_join(thread, None) == 0
+        while len(pending) < 5 * ROUNDS:
+            spin(10)
+    assert results == [spin(50)] * (2 * ROUNDS), len(results)
+    assert pending == [threading.main_thread()] * (5 * ROUNDS)
+
+
+def mutex_of_an_extension():
+    """An extension's mutex, taken and released in a section, is as good as without transactions."""
+    unsafe_counter = extension()
+    run_all([lambda: [unsafe_counter.guarded(5) for _ in range(10 * ROUNDS)]] * 4)
+    assert unsafe_counter.guarded(0) == 200 * ROUNDS
+
+
+def waits_in_a_critical_section():
+    """Who lets threads run in a critical section has lost it meanwhile and gets it back."""
+    unsafe_counter = extension()
+    shared = []
+
+    def body():
+        for _ in range(10 * ROUNDS):
+            unsafe_counter.append_twice(shared)
+            spin(5)
+
+    run_all([body] * 3)
+    assert len(shared) == 60 * ROUNDS
+    # Between the two elements of a pair others may come; before and behind the wait they may not.
+    assert sorted(shared)[::30 * ROUNDS] == [1, 2]
+
+
+def memory_others_may_read():
+    """What a list was kept in is freed before long, though one thread alone wants the GIL."""
+    shared = [0]
+    seen = threading.Event()
+    stop = threading.Event()
+
+    def other():
+        len(shared)
+        shared.append(1)
+        seen.set()
+        stop.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    seen.wait()
+    before = sys.getallocatedblocks()
+    for _ in range(2000):
+        shared.extend(range(50))
+        del shared[1:]
+    more = sys.getallocatedblocks() - before
+    stop.set()
+    thread.join()
+    assert more < 1000, more
+
+
+def lines_of_other_interpreters():
+    """Lines of two interpreters are told apart: they count versions of code alike."""
+    import _interpreters
+
+    import elision
+    names = ["first", "other"]
+    with busy(1):
+        for name in names:
+            interp = _interpreters.create("isolated")
+            _interpreters.run_string(interp, f"""def {name}():
+                for _ in range(3000): pass
+{name}()""")
+            _interpreters.destroy(interp)
+    seen = {site["function"] for site in elision.stats()["sites"]}
+    assert not elision.active() or seen.issuperset(names), seen
+
+
+def embedded():
+    """To be run by every interpreter of a process that has one after the other."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    with busy(3):
+        spin(500)
+    print("ok", flush=True)
+
+
+CASES = [foreign_threads, mutex_of_an_extension, waits_in_a_critical_section,
+         memory_others_may_read, lines_of_other_interpreters]
+
+if __name__ == "__main__":
+    main(CASES)
