@@ -161,7 +161,7 @@ lose(Int core, const struct rtm_access *x)
     tl_assert(victim && victim != rtm_cur);
     tl_assert(victim->tx.state == RTM_TX_LIVE);
     {
-        const Int i = rtm_touch_of(&victim->tx, x->line);
+        const Int i = rtm_touch_of(&victim->tx, rtm_line_at(x->at));
         rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at, x->words, x->write);
     }
     last_met = rtm_clock();

@@ -20,12 +20,18 @@ enum { RTM_UNKNOWN = -1, RTM_SHARED = -2 };
 enum { RTM_BUCKET_BITS = 16, RTM_BUCKETS = 1 << RTM_BUCKET_BITS };
 extern struct rtm_line *rtm_buckets[RTM_BUCKETS];
 
-/* An access as the tables see it: part of one line. */
+/* An access as the tables see it: part of one line. Two registers hold it. */
 struct rtm_access {
-    Addr line, at; /* line's address; first byte accessed in it */
-    UInt words;    /* bit per 8-byte word of the line */
+    Addr at;    /* first byte accessed */
+    UInt words; /* bit per 8-byte word of the line */
     Bool write;
 };
+
+static inline Addr
+rtm_line_at(Addr a)
+{
+    return VG_ROUNDDN(a, RTM_LINE);
+}
 
 static inline struct rtm_line *
 rtm_find_line(Addr line)
@@ -55,7 +61,7 @@ rtm_part_of(Addr line, Addr a, SizeT n, Bool write)
     const Addr to = a + n < line + RTM_LINE ? a + n - 1 - line : RTM_LINE - 1;
     const UInt words = (2u << to / 8) - (1u << from / 8);
 
-    return (struct rtm_access){line, line + from, words, write};
+    return (struct rtm_access){line + from, words, write};
 }
 
 /* Take l for an access by core `me` (-1: the kernel): whoever holds it in a

@@ -14,7 +14,7 @@
 INLINE Bool
 is_known(const struct rtm_seen *s, const struct rtm_tx *tx, const struct rtm_access x)
 {
-    return s->gen == tx->gen && s->line->addr == x.line && !(x.words & ~s->words) &&
+    return s->gen == tx->gen && s->line->addr == rtm_line_at(x.at) && !(x.words & ~s->words) &&
            (!x.write || s->written);
 }
 
@@ -26,7 +26,7 @@ is_usual(const struct rtm_tx *tx, const struct rtm_seen *s, const struct rtm_acc
     const struct rtm_line *l = s->line;
     const ULong mine = 1ULL << tx->core;
 
-    if (UNLIKELY_(!l || l->addr != x.line || tx->suspended || rtm_opt.page_faults)) {
+    if (UNLIKELY_(!l || l->addr != rtm_line_at(x.at) || tx->suspended || rtm_opt.page_faults)) {
         return False;
     }
     if (s->gen == tx->gen) {
@@ -63,12 +63,12 @@ note(struct rtm_tx *tx, struct rtm_seen *s, Int i, const struct rtm_access x)
     struct rtm_touch *t;
 
     if (i < 0) {
-        i = rtm_new_touch(tx, l, x.line);
+        i = rtm_new_touch(tx, l, rtm_line_at(x.at));
     }
     t = &tx->touch[i];
     if (x.write && !t->write) {
         /* May fault (the page may be missing): nothing depends on it yet. */
-        rtm_copy(t->old, (const void *)x.line, RTM_LINE);
+        rtm_copy(t->old, (const void *)rtm_line_at(x.at), RTM_LINE);
     }
     rtm_note_words(t, x.words);
     s->touch = i;
@@ -81,7 +81,7 @@ note(struct rtm_tx *tx, struct rtm_seen *s, Int i, const struct rtm_access x)
     if (x.write && !t->write) {
         t->write = True;
         l->writer = tx->core;
-        count_write(tx, x.line);
+        count_write(tx, rtm_line_at(x.at));
     }
     else if (!x.write && !t->read) {
         t->read = True;
@@ -97,8 +97,8 @@ unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
     struct rtm_line *l = s->line;
     Int i = -1;
 
-    if (!l || l->addr != x.line) {
-        l = rtm_find_or_add_line(x.line);
+    if (!l || l->addr != rtm_line_at(x.at)) {
+        l = rtm_find_or_add_line(rtm_line_at(x.at));
     }
     if (tx->suspended && !x.write) {
         /* XSUSLDTRK: the load is not tracked, yet it must not see another
@@ -108,12 +108,12 @@ unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
         }
         return;
     }
-    if (rtm_opt.page_faults && rtm_page_fault(x.line, x.write)) {
+    if (rtm_opt.page_faults && rtm_page_fault(rtm_line_at(x.at), x.write)) {
         rtm_tx_page_fault();
     }
     rtm_take(l, me, x); /* before what it puts back is copied */
     if (l->writer == me || (l->readers & 1ULL << me)) {
-        i = rtm_touch_of(tx, x.line);
+        i = rtm_touch_of(tx, rtm_line_at(x.at));
     }
     rtm_transfer(l, me, x.write);
     if (l != s->line) {
@@ -126,7 +126,7 @@ unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
 INLINE void
 tx_access(struct rtm_tx *tx, const struct rtm_access x)
 {
-    struct rtm_seen *s = &tx->seen[x.line / RTM_LINE % RTM_SEEN];
+    struct rtm_seen *s = &tx->seen[rtm_line_at(x.at) / RTM_LINE % RTM_SEEN];
 
     if (is_known(s, tx, x)) {
         return;
@@ -153,7 +153,7 @@ plain_access(struct rtm_line *l, const struct rtm_access x)
         }
     }
     else if (rtm_opt.coherence && x.write) {
-        rtm_find_or_add_line(x.line)->last = me;
+        rtm_find_or_add_line(rtm_line_at(x.at))->last = me;
     }
 }
 
@@ -163,7 +163,7 @@ access_line(const struct rtm_access x)
     struct rtm_tx *tx = &rtm_cur->tx;
 
     if (tx->state == RTM_TX_NONE) {
-        plain_access(rtm_find_line(x.line), x);
+        plain_access(rtm_find_line(rtm_line_at(x.at)), x);
     }
     else {
         tx_access(tx, x);
@@ -173,8 +173,8 @@ access_line(const struct rtm_access x)
 static __attribute__((noinline)) void
 access_range(Addr a, SizeT n, Bool write)
 {
-    Addr line = VG_ROUNDDN(a, RTM_LINE);
-    const Addr last = VG_ROUNDDN(a + n - 1, RTM_LINE);
+    Addr line = rtm_line_at(a);
+    const Addr last = rtm_line_at(a + n - 1);
 
     if (n == 0) {
         return;
@@ -188,15 +188,15 @@ access_range(Addr a, SizeT n, Bool write)
 }
 
 static __attribute__((noinline)) void
-load_line(Addr line, Addr at, UInt words)
+load_line(Addr at, UInt words)
 {
-    access_line((struct rtm_access){line, at, words, False});
+    access_line((struct rtm_access){at, words, False});
 }
 
 static __attribute__((noinline)) void
-store_line(Addr line, Addr at, UInt words)
+store_line(Addr at, UInt words)
 {
-    access_line((struct rtm_access){line, at, words, True});
+    access_line((struct rtm_access){at, words, True});
 }
 
 /* Most accesses are within a line and change nothing in the tables. */
@@ -209,10 +209,10 @@ access_few(Addr a, SizeT n, Bool write)
         access_range(a, n, write);
     }
     else if (write) {
-        store_line(a - from, a, (2u << to / 8) - (1u << from / 8));
+        store_line(a, (2u << to / 8) - (1u << from / 8));
     }
     else {
-        load_line(a - from, a, (2u << to / 8) - (1u << from / 8));
+        load_line(a, (2u << to / 8) - (1u << from / 8));
     }
 }
 
@@ -231,7 +231,7 @@ VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n)
  * over cost what they cost. */
 VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
 {
-    const Addr line = VG_ROUNDDN(a, RTM_LINE);
+    const Addr line = rtm_line_at(a);
 
     if (!rtm_cur) {
         return;
