@@ -166,10 +166,10 @@ elision_consult_(struct elision_fallback *lock, struct elision_site_state *state
     elision_fallback_send_away_(lock);
 }
 
-/* An attempt failed with status after cycles: count it and ask what next. */
+/* An attempt failed with status after cycles, at now: count it and ask what next. */
 static struct elision_policy_decision
 aborted(struct elision_thread *self, struct elision_section *section, uint32_t status,
-        uint64_t cycles)
+        uint64_t cycles, uint64_t now)
 {
     struct elision_site_state *state = section->state;
     enum elision_abort reason = elision_policy_classify_(status);
@@ -181,7 +181,7 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     elision_count_max_(&state->count.max_wasted, cycles);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
     if (section->attempt.total >= 2 || ++state->asked % ELISION_CONSULT == 0) {
-        elision_consult_(section->wanted, state, section->site, elision_cycles_());
+        elision_consult_(section->wanted, state, section->site, now);
     }
     decision = elision_policy_abort_(elision_params_for_(state), &state->policy, &section->attempt,
                                      status, cycles);
@@ -217,7 +217,8 @@ pursue(struct elision_thread *self, struct elision_section *section,
             ELISION_STEP("enter: entered");
             return ELISION_SPECULATIVE;
         }
-        decision = aborted(self, section, status, elision_cycles_() - section->began);
+        uint64_t now = elision_cycles_();
+        decision = aborted(self, section, status, now - section->began, now);
     }
     return take_lock(self, section, how);
 }
@@ -232,7 +233,8 @@ fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision
 
     elision_settle_(state, true, 0);
     /* It was not timed; half of what this site's transactions take is the guess. */
-    return pursue(self, section, aborted(self, section, status, state->typical / 2), how);
+    return pursue(self, section,
+                  aborted(self, section, status, state->typical / 2, elision_cycles_()), how);
 }
 
 /* An enter inside another section. ret: true if it is done, with *path; false: go on as usual. */

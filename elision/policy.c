@@ -14,20 +14,6 @@
 /* Failures that do not count in the budget still end somewhere: no section tries more often. */
 #define ATTEMPTS_MAX 1000
 
-static const struct policy_algorithm *
-algorithm_of(const struct elision_policy_params *params)
-{
-    switch (params->algorithm) {
-    case ELISION_POLICY_FIXED: return &elision_policy_fixed_;
-    case ELISION_POLICY_ADAPTIVE: return &elision_policy_adaptive_;
-    case ELISION_POLICY_HOTSPOT: return &elision_policy_hotspot_;
-    case ELISION_POLICY_TUNER: return &elision_policy_tuner_;
-    case ELISION_POLICY_GOCC: return &elision_policy_gocc_;
-    case ELISION_POLICY_ODAIRA: return &elision_policy_odaira_;
-    }
-    return &elision_policy_fixed_;
-}
-
 enum elision_abort
 elision_policy_classify_(uint32_t status)
 {
@@ -63,8 +49,8 @@ setup(const struct elision_policy_params *params, struct elision_policy_state *s
         state->random = params->seed | 1u;
     }
     state->length = params->length;
-    if (algorithm_of(params)->setup != NULL) {
-        algorithm_of(params)->setup(params, state);
+    if (params->algorithm->setup != NULL) {
+        params->algorithm->setup(params, state);
     }
 }
 
@@ -73,7 +59,7 @@ elision_policy_enter_(const struct elision_policy_params *params,
                       struct elision_policy_state *state, struct elision_policy_attempt *attempt)
 {
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
-    const struct policy_algorithm *algorithm = algorithm_of(params);
+    const struct policy_algorithm *algorithm = params->algorithm;
 
     *attempt = (struct elision_policy_attempt){0};
     if (!state->ready) {
@@ -157,7 +143,7 @@ elision_policy_abort_(const struct elision_policy_params *params,
                       struct elision_policy_state *state, struct elision_policy_attempt *attempt,
                       uint32_t status, uint64_t cycles)
 {
-    const struct policy_algorithm *algorithm = algorithm_of(params);
+    const struct policy_algorithm *algorithm = params->algorithm;
     struct policy_event event = {
         .params = params,
         .state = state,
@@ -174,6 +160,7 @@ elision_policy_abort_(const struct elision_policy_params *params,
     attempt->wasted += cycles;
     attempt->total++;
     attempt->failed[event.reason]++;
+    attempt->met |= (uint16_t)(1u << event.reason);
     if (event.reason != ELISION_ABORT_BUSY || params->busy_budget == ELISION_BUDGET_UNLIMITED) {
         attempt->counted++;
     }
@@ -209,7 +196,7 @@ elision_policy_commit_(const struct elision_policy_params *params,
                        struct elision_policy_state *state,
                        const struct elision_policy_attempt *attempt, uint64_t cycles)
 {
-    const struct policy_algorithm *algorithm = algorithm_of(params);
+    const struct policy_algorithm *algorithm = params->algorithm;
 
     if (algorithm->commit != NULL) {
         algorithm->commit(params, state, attempt, cycles);
@@ -228,7 +215,7 @@ void
 elision_policy_commits_(const struct elision_policy_params *params,
                         struct elision_policy_state *state, uint32_t count)
 {
-    const struct policy_algorithm *algorithm = algorithm_of(params);
+    const struct policy_algorithm *algorithm = params->algorithm;
 
     if (algorithm->commits != NULL && count > 0) {
         algorithm->commits(params, state, count);

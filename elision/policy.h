@@ -19,14 +19,8 @@
 
 #include "elision/elision.h"
 
-enum elision_policy_algorithm {
-    ELISION_POLICY_FIXED = 0,    /* budgets and skips from the table, nothing learnt but skips */
-    ELISION_POLICY_ADAPTIVE = 1, /* ours */
-    ELISION_POLICY_HOTSPOT = 2,  /* gives up for good above an abort ratio */
-    ELISION_POLICY_TUNER = 3,    /* hill climbing on the budget, UCB1 on capacity handling */
-    ELISION_POLICY_GOCC = 4,     /* perceptron over site and lock */
-    ELISION_POLICY_ODAIRA = 5,   /* length shrinks, never grows */
-};
+/* What a preset learns, and how; policy_priv.h. */
+struct policy_algorithm;
 
 enum elision_policy_backoff {
     ELISION_BACKOFF_NONE = 0,
@@ -40,7 +34,7 @@ enum elision_policy_backoff {
 /* A preset: one row of the table in policy_presets.c. */
 struct elision_policy_params {
     const char *name;
-    enum elision_policy_algorithm algorithm;
+    const struct policy_algorithm *algorithm;
     uint16_t budget;      /* failed attempts per section before the lock, all reasons that count */
     uint16_t busy_budget; /* of lock-busy ones; UNLIMITED: they count in budget instead */
     uint16_t limit[ELISION_ABORT_REASONS];   /* failed attempts per section, by reason */
@@ -88,6 +82,7 @@ struct elision_policy_attempt {
     uint16_t counted; /* failures that count in the budget */
     uint16_t total;
     uint16_t failed[ELISION_ABORT_REASONS];
+    uint16_t met;    /* bits: the reasons it failed for */
     uint64_t wasted; /* cycles in aborted attempts */
 };
 

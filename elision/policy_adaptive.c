@@ -12,9 +12,9 @@
  *     irrevocable  the lock
  *     debug, nested, other explicit   as the table says
  *
- * Giving up: sections that end on the lock in most of a window, or whose aborted attempts cost
- * more cycles than the lock would have, make the site skip; twice as long after each probe that
- * fails, from SKIP_MIN to SKIP_MAX sections, back to SKIP_MIN after one that succeeds.
+ * Giving up: sections that end on the lock in most of a window, or by conflicts while none has ever
+ * committed, make the site skip; twice as long after each probe that fails, from SKIP_MIN to
+ * SKIP_MAX sections, back to SKIP_MIN after one that succeeds.
  */
 #include "elision/policy_priv.h"
 
@@ -136,10 +136,8 @@ static void
 adaptive_commit(const struct elision_policy_params *params, struct elision_policy_state *state,
                 const struct elision_policy_attempt *attempt, uint64_t cycles)
 {
-    for (unsigned reason = 0; attempt->total > 0 && reason < ELISION_ABORT_REASONS; reason++) {
-        if (attempt->failed[reason] > 0) {
-            learn_weight(state, reason, false);
-        }
+    for (unsigned met = attempt->met; met != 0; met &= met - 1) {
+        learn_weight(state, (unsigned)__builtin_ctz(met), false);
     }
     if (cycles != 0) {
         state->usual = state->usual == 0 ? cycles : state->usual - state->usual / 8 + cycles / 8;
@@ -152,7 +150,6 @@ static uint32_t
 adaptive_failed(const struct elision_policy_params *params, struct elision_policy_state *state,
                 const struct elision_policy_attempt *attempt)
 {
-    (void)params;
     for (unsigned reason = 0; reason < ELISION_ABORT_REASONS; reason++) {
         /* A reason met once and then not retried says nothing about retrying. */
         if (attempt->failed[reason] > 1) {
@@ -164,10 +161,11 @@ adaptive_failed(const struct elision_policy_params *params, struct elision_polic
         shorten(state, 3, 4);
     }
     state->window_failed++;
-    bool hopeless_window =
-        state->window_failed >= 4 && state->window_failed > 3 * state->window_commits;
+    bool no_use =
+        (state->window_failed >= 4 && state->window_failed > 3 * state->window_commits) ||
+        (state->usual == 0 && params->waste != 0 && attempt->failed[ELISION_ABORT_CONFLICT] > 1);
     roll_window(state);
-    if (!hopeless_window) {
+    if (!no_use) {
         return 0;
     }
     uint32_t skip = state->skip_next / 2 + policy_random_below(state, state->skip_next);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "elision/policy.h"
+#include "elision/policy_priv.h"
 
 /* Columns of limit, needs_retry and skip, in the order of enum elision_abort:
  *     busy, irrevocable, explicit, conflict, capacity, debug, nested, unfriendly */
@@ -31,7 +31,7 @@
 static const struct elision_policy_params presets[] = {
     {
         ROW("adaptive", 16, 16, 32),
-        .algorithm = ELISION_POLICY_ADAPTIVE,
+        .algorithm = &elision_policy_adaptive_,
         .limit = {0, 0, 2, 16, 2, 0, 0, 2},
         .waits = true,
         .backoff = ELISION_BACKOFF_EXPONENTIAL,
@@ -49,6 +49,7 @@ static const struct elision_policy_params presets[] = {
         /* glibc up to 2.42, elision-conf.c: skip 3 sections after anything but exhausted retries;
          * a busy lock is not waited for. */
         ROW("glibc", 3, 0, 32),
+        .algorithm = &elision_policy_fixed_,
         .limit = ALL(1000),
         .needs_retry = ALL(true),
         .skip = {3, 3, 3, 0, 3, 3, 3, 3},
@@ -56,6 +57,7 @@ static const struct elision_policy_params presets[] = {
     {
         /* oneTBB rtm_mutex: ten tries on explicit, retry or conflict. */
         ROW("tbb", 10, COUNTS, 32),
+        .algorithm = &elision_policy_fixed_,
         .limit = {1000, 0, 1000, 1000, 0, 0, 0, 1000},
         .needs_retry = {false, false, false, false, true, true, true, true},
         .waits = true,
@@ -63,6 +65,7 @@ static const struct elision_policy_params presets[] = {
     {
         /* GCC libitm: two tries, whatever the reason, if the RETRY bit is set. */
         ROW("libitm", 2, 0, 32),
+        .algorithm = &elision_policy_fixed_,
         .limit = ALL(1000),
         .needs_retry = ALL(true),
         .waits = true,
@@ -70,12 +73,14 @@ static const struct elision_policy_params presets[] = {
     {
         /* Concurrency Kit ck_elide.h defaults; its unreached capacity skip is reached here. */
         ROW("ck", 1000, 256, 32),
+        .algorithm = &elision_policy_fixed_,
         .limit = {256, 0, 3, 5, 3, 3, 3, 3},
         .skip = {5, 3, 3, 2, 65535, 3, 3, 3},
     },
     {
         /* DPDK rte_spinlock_lock_tm; the cap is what its shift reaches on the 20th try. */
         ROW("dpdk", 20, COUNTS, 32),
+        .algorithm = &elision_policy_fixed_,
         .limit = ALL(1000),
         .needs_retry = {false, true, true, true, true, true, true, true},
         .waits = true,
@@ -85,30 +90,31 @@ static const struct elision_policy_params presets[] = {
     {
         /* The IBM STAMP library: counts by transient, lock and persistent. */
         ROW("ibm", 1000, 16, 32),
+        .algorithm = &elision_policy_fixed_,
         .limit = {16, 0, 1, 16, 1, 1, 1, 1},
         .waits = true,
     },
     {
         /* JDK up to 23, -XX:+UseRTMLocking. */
         JDK_ROW("hotspot"),
-        .algorithm = ELISION_POLICY_HOTSPOT,
+        .algorithm = &elision_policy_hotspot_,
     },
     {
         /* Diegues and Romano, ICAC'14. */
         ROW("tuner", 5, 256, 32),
-        .algorithm = ELISION_POLICY_TUNER,
+        .algorithm = &elision_policy_tuner_,
         .limit = ALL(1000),
         .waits = true,
     },
     {
         /* Optimizing Go critical sections, USENIX ATC'21. */
         JDK_ROW("gocc"),
-        .algorithm = ELISION_POLICY_GOCC,
+        .algorithm = &elision_policy_gocc_,
     },
     {
         /* Odaira, Castanos, Tomari, PPoPP'14. */
         ROW("odaira", 16, 16, 255),
-        .algorithm = ELISION_POLICY_ODAIRA,
+        .algorithm = &elision_policy_odaira_,
         .limit = {16, 0, 3, 16, 0, 0, 0, 3},
         .waits = true,
     },
@@ -117,7 +123,7 @@ static const struct elision_policy_params presets[] = {
 void
 elision_policy_for_cuts_(struct elision_policy_params *params)
 {
-    if (params->algorithm == ELISION_POLICY_ADAPTIVE) {
+    if (params->algorithm == &elision_policy_adaptive_) {
         params->budget = params->budget < 6 ? params->budget : 6;
         params->limit[ELISION_ABORT_CONFLICT] = 8;
         params->backoff_after = 0;
@@ -157,6 +163,7 @@ elision_policy_find_(const char *name, struct elision_policy_params *made)
     /* N tries whatever the reason, then the lock. */
     *made = (struct elision_policy_params){
         .name = "static-N",
+        .algorithm = &elision_policy_fixed_,
         .budget = (uint16_t)tries,
         .busy_budget = 256,
         .limit = ALL(STATIC_MAX),

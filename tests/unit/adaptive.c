@@ -103,7 +103,7 @@ static void
 adaptive_learns_that_unfriendly_sections_fail_again(void **unused)
 {
     const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state = {.random = 1, .usual = 100};
     struct elision_policy_attempt attempt;
     unsigned tries = 0;
 
@@ -179,6 +179,7 @@ adaptive_tries_less_where_nothing_has_committed(void **unused)
             d = elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 100);
         }
         assert_int_equal(tries, section == 0 ? 4 : 2);
+        state.skip = 0;
     }
 }
 
@@ -233,6 +234,27 @@ adaptive_for_cuts(void **unused)
     assert_memory_equal(&fixed, preset("tbb"), sizeof(fixed));
 }
 
+/* The first section that loses says that it is hopeless, until there is one that does not. A fault
+ * says nothing; and where sections are cut, a lock taken stops many: there a window has to fail. */
+static void
+adaptive_gives_up_at_once_where_nothing_has_committed(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_params cuts = *params;
+    struct elision_policy_state fresh = {.random = 1};
+    struct elision_policy_state cut = {.random = 1};
+    struct elision_policy_state faulting = {.random = 1};
+    struct elision_policy_state state = proven(100);
+
+    (void)unused;
+    elision_policy_for_cuts_(&cuts);
+    assert_true(fail_section(params, &fresh, ELISION_TX_CONFLICT).gave_up);
+    assert_in_range(fresh.skip, 2, 6);
+    assert_false(fail_section(params, &faulting, 0).gave_up);
+    assert_false(fail_section(&cuts, &cut, ELISION_TX_CONFLICT).gave_up);
+    assert_false(fail_section(params, &state, ELISION_TX_CONFLICT).gave_up);
+}
+
 static void
 adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
 {
@@ -258,6 +280,7 @@ main(void)
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
         cmocka_unit_test(adaptive_stops_by_cost),
         cmocka_unit_test(adaptive_tries_less_where_nothing_has_committed),
+        cmocka_unit_test(adaptive_gives_up_at_once_where_nothing_has_committed),
         cmocka_unit_test(adaptive_backs_off_from_the_fourth_loss_on),
         cmocka_unit_test(adaptive_for_cuts),
         cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),
