@@ -50,6 +50,8 @@ emulated test_threading -m ThreadTests.test_various_ops -m BarrierTests -m Event
     -m SemaphoreTests -m PyRLockTests -m CRLockTests
 injected=(--abort-rate=500)
 emulated test_thread -m LockTests
+emulated test_fork1
+emulated test.test_free_threading.test_gc
 
 # Beside a thread that waits for ever what one thread does runs in transactions: a destructor that
 # counts its own object's references, finalizers that revive what is being collected, lists of all
