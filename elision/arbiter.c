@@ -23,9 +23,10 @@
  * is seen meanwhile is not relied on. */
 #define WARY 2u
 
-/* Fewer aborts than one in this many sections, and less than this part of all threads' time lost:
- * no trial. Transactions cost little then. */
+/* Less than this part of all threads' time lost, and fewer aborts than one in so many sections: no
+ * trial. Transactions cost little then. */
 #define TROUBLE 16u
+#define TROUBLE_ABORTS 8u
 
 /* For a wary one it is less than this part. Where two threads lose so much, what is left is little
  * more than what one does, which is all that the lock allows. */
@@ -200,7 +201,7 @@ look(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
         have_come(arbiter->count[0].threads, sums)) {
         changed = true; /* as many as these now are have not been seen to speculate */
     }
-    if (!locked && aborts * TROUBLE <= seen->sections &&
+    if (!locked && aborts * TROUBLE_ABORTS <= seen->sections &&
         (sums->lost - arbiter->sums.lost) * trouble <= length * sums->threads) {
         arbiter->troubled = false;
         count_from(arbiter, now, sums, length < IDLE_MAX / 2 ? length * 2 : IDLE_MAX);
