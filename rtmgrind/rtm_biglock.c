@@ -57,7 +57,17 @@ self(void)
 static struct {
     const volatile UInt *word;
     Int lwp;
+    Bool bereaves; /* holds locks of its robust list: who waits for one is to look again */
 } departing;
+
+/* The list is a ring, through its head. */
+static Bool
+holds_robust_locks(const struct rtm_thread *t)
+{
+    return t->robust_list &&
+           VG_(am_is_valid_for_client)(t->robust_list, sizeof(Addr), VKI_PROT_READ) &&
+           *(const Addr *)t->robust_list != t->robust_list;
+}
 
 static void
 note_departure(const struct rtm_thread *t)
@@ -66,6 +76,7 @@ note_departure(const struct rtm_thread *t)
         VG_(am_is_valid_for_client)(t->clear_child_tid, sizeof(UInt), VKI_PROT_READ)) {
         departing.word = (const volatile UInt *)t->clear_child_tid;
         departing.lwp = t->lwp;
+        departing.bereaves = holds_robust_locks(t);
     }
 }
 
@@ -80,6 +91,9 @@ rtm_await_departure(void)
         rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
     }
     departing.word = NULL;
+    if (departing.bereaves) {
+        rtm_sched_kick(0);
+    }
 }
 
 static const HChar *

@@ -17,7 +17,8 @@
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_ride.c     one host thread runs many threads' code in turn
  *   rtm_sys.c      system calls answered in virtual time: clocks;
- *   rtm_wait.c     futex, sleep; rtm_signal.c: waiting for signals
+ *   rtm_wait.c     futex, sleep; rtm_signal.c: waiting for signals;
+ *                  rtm_sysname.c: names
  *   rtm_heap.c     heap blocks and who allocated them
  *   rtm_fault.c    host faults inside a transaction; signals
  *   rtm_page.c     page faults of first touches, by option
@@ -256,6 +257,7 @@ struct rtm_thread {
 
     Addr clear_child_tid; /* kernel zeroes it at exit */
     Addr pending_clear_child_tid;
+    Addr robust_list; /* of locks that the kernel marks if it ends with them, or 0 */
 
     /* riding: see rtm_ride.c */
     volatile VexGuestAMD64State *gs;    /* NULL before it first ran; */
@@ -420,9 +422,11 @@ HWord rtm_help_syscall(VexGuestAMD64State *gs);
 void rtm_pre_syscall(ThreadId tid, UInt no, UWord *args, UInt n);
 void rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res);
 void rtm_sys_interrupted(struct rtm_thread *t, Int sig);
-const HChar *rtm_sys_name(Int no);
 void rtm_sys_init(void);
 ULong rtm_real_ns(Int clock); /* what the kernel's clock reads */
+
+/* rtm_sysname.c */
+const HChar *rtm_sys_name(Int no);
 
 /* rtm_ride.c */
 void rtm_leave_code(struct vki_ucontext *uc);

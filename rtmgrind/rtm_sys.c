@@ -17,8 +17,6 @@
 #include "rtm_sys.h"
 #include "rtm_sched.h"
 
-enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435 };
-
 static ULong real_base_ns; /* CLOCK_REALTIME at virtual time zero */
 static ULong mono_base_ns;
 ULong rtm_sa_flags[_VKI_NSIG + 1];
@@ -336,6 +334,7 @@ may_block(UInt no, const UWord *args)
     case __NR_pselect6:
     case __NR_epoll_wait:
     case __NR_epoll_pwait:
+    case SYS_EPOLL_PWAIT2:
     case __NR_accept:
     case __NR_accept4:
     case __NR_connect:
@@ -343,6 +342,12 @@ may_block(UInt no, const UWord *args)
     case __NR_recvmsg:
     case __NR_sendto:
     case __NR_sendmsg:
+    case __NR_recvmmsg:
+    case __NR_sendmmsg:
+    case __NR_mq_timedreceive:
+    case __NR_mq_timedsend:
+    case __NR_splice:
+    case __NR_sendfile:
     case __NR_wait4:
     case __NR_waitid:
     case __NR_pause:
@@ -433,6 +438,9 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
     else if (no == __NR_set_tid_address) {
         t->clear_child_tid = args[0];
     }
+    else if (no == __NR_set_robust_list && !sr_isError(res)) {
+        t->robust_list = args[0];
+    }
     else if (no == __NR_tgkill || no == __NR_tkill || no == __NR_kill ||
              no == __NR_rt_tgsigqueueinfo) {
         rtm_sched_kick(0); /* a waiting thread may have a signal now */
@@ -443,57 +451,4 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
     else if (no == __NR_execve) { /* failed */
         rtm_timers_from_kernel(t);
     }
-}
-
-const HChar *
-rtm_sys_name(Int no)
-{
-    static HChar names[512][16];
-    static const struct {
-        Int no;
-        const HChar *name;
-    } known[] = {
-        {__NR_read, "read"},
-        {__NR_write, "write"},
-        {__NR_mmap, "mmap"},
-        {__NR_munmap, "munmap"},
-        {__NR_mprotect, "mprotect"},
-        {__NR_brk, "brk"},
-        {__NR_madvise, "madvise"},
-        {__NR_futex, "futex"},
-        {__NR_sched_yield, "sched_yield"},
-        {__NR_nanosleep, "nanosleep"},
-        {__NR_clock_nanosleep, "clock_nanosleep"},
-        {__NR_clone, "clone"},
-        {__NR_fork, "fork"},
-        {__NR_execve, "execve"},
-        {__NR_exit, "exit"},
-        {__NR_exit_group, "exit_group"},
-        {__NR_openat, "openat"},
-        {__NR_close, "close"},
-        {__NR_getpid, "getpid"},
-        {__NR_gettid, "gettid"},
-        {__NR_clock_gettime, "clock_gettime"},
-        {__NR_rt_sigprocmask, "rt_sigprocmask"},
-        {__NR_getppid, "getppid"},
-        {__NR_rt_sigaction, "rt_sigaction"},
-        {__NR_tgkill, "tgkill"},
-        {__NR_mremap, "mremap"},
-        {__NR_poll, "poll"},
-        {__NR_ioctl, "ioctl"},
-        {SYS_CLONE3, "clone3"},
-        {__NR_vfork, "vfork"},
-    };
-    SizeT i;
-
-    for (i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (known[i].no == no) {
-            return known[i].name;
-        }
-    }
-    if (no < 0 || no >= 512) {
-        return "syscall";
-    }
-    VG_(snprintf)(names[no], sizeof names[no], "syscall %d", no);
-    return names[no];
 }

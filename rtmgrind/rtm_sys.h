@@ -18,6 +18,9 @@ ULong rtm_when_it_reads(Int clock, ULong ns);
 ULong rtm_cycles_to_ns(ULong cycles);
 ULong rtm_ns_to_cycles(ULong ns);
 
+/* Not in all kernel headers that the core comes with. */
+enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435, SYS_EPOLL_PWAIT2 = 441 };
+
 enum {
     CPUTIME_PROCESS = 2, /* CLOCK_PROCESS_CPUTIME_ID */
     CPUTIME_THREAD = 3   /* CLOCK_THREAD_CPUTIME_ID */

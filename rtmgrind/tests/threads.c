@@ -5,7 +5,9 @@
 
 #include "rtmgrind/tests/team.h"
 
+#include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 
 static void *
 work(void *p)
@@ -163,6 +165,53 @@ detached_thread(void **state)
     assert_int_equal(sem_wait(&s.sem), 0);
 }
 
+static void *
+end_with_the_lock(void *p)
+{
+    assert_int_equal(pthread_mutex_lock(p), 0);
+    note(0);
+    sleep_ms(1);
+    return NULL;
+}
+
+static void *
+lock_after_its_owner(void *p)
+{
+    while (atomic_load(&s.turn) == 0) {
+        __asm__ volatile("pause");
+    }
+    s.count = pthread_mutex_lock(p);
+    s.at[0] = now();
+    note(1);
+    return NULL;
+}
+
+/* The kernel marks the lock, and the waiter learns of it while another thread runs. */
+static void
+owner_of_a_robust_lock_ends(void **state)
+{
+    const uint64_t start = now();
+    void *lock = malloc(sizeof(pthread_mutex_t));
+    pthread_mutexattr_t robust;
+    pthread_t t[2];
+
+    (void)state;
+    atomic_store(&s.turn, 0);
+    pthread_mutexattr_init(&robust);
+    pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &robust);
+    assert_int_equal(pthread_create(&t[0], NULL, end_with_the_lock, lock), 0);
+    assert_int_equal(pthread_create(&t[1], NULL, lock_after_its_owner, lock), 0);
+    while (atomic_load(&s.turn) < 2) {
+        __asm__ volatile("pause");
+    }
+    assert_int_equal(s.count, EOWNERDEAD);
+    assert_in_range(s.at[0] - start, MS, MS + OVERHEAD);
+    assert_int_equal(pthread_join(t[0], NULL), 0);
+    assert_int_equal(pthread_join(t[1], NULL), 0);
+    free(lock);
+}
+
 int
 main(void)
 {
@@ -174,6 +223,7 @@ main(void)
         cmocka_unit_test(thousand_threads_come_and_go),
         cmocka_unit_test(threads_make_threads),
         cmocka_unit_test(detached_thread),
+        cmocka_unit_test(owner_of_a_robust_lock_ends),
     };
 
     return LITMUS_MAIN(tests);
