@@ -9,13 +9,38 @@
 static VgFile *json;
 static Bool first_item;
 
+/* Bytes of the UTF-8 character at s, which is not ASCII; 0: it is none. RFC 3629, section 4. */
+static Int
+utf8_length(const UChar *s)
+{
+    const Int n = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+    const UChar least = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
+    const UChar most = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
+    Int i;
+
+    for (i = 1; i < n; i++) {
+        if (s[i] < (i == 1 ? least : 0x80) || s[i] > (i == 1 ? most : 0xBF)) {
+            return 0;
+        }
+    }
+    return n;
+}
+
 static void
 json_string(const HChar *s)
 {
+    Int whole = 0; /* bytes left of a character */
+
     VG_(fprintf)(json, "\"");
     for (; *s; s++) {
         const UChar ch = *s;
-        if (ch == '"' || ch == '\\') {
+        if (ch >= 0x80 && whole == 0) {
+            whole = utf8_length((const UChar *)s);
+        }
+        if (ch >= 0x80 && whole == 0) {
+            VG_(fprintf)(json, "\\ufffd");
+        }
+        else if (ch == '"' || ch == '\\') {
             VG_(fprintf)(json, "\\%c", ch);
         }
         else if (ch < 0x20) {
@@ -24,6 +49,7 @@ json_string(const HChar *s)
         else {
             VG_(fprintf)(json, "%c", ch);
         }
+        whole -= whole > 0;
     }
     VG_(fprintf)(json, "\"");
 }

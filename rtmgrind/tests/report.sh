@@ -70,6 +70,12 @@ tap_is "--top=1 bounds the lists" \
 quiet=$("$rtmgrind" --quiet "$program" counter 1 1 2>&1)
 tap_is "--quiet prints nothing of its own" "$quiet" 1
 
+# --- Characters that JSON has not ---
+run label label $'a\xff"\xc3\xa9\x01\xed\xa0\x80\xe2\x82\xac\xe2\x82' -- >/dev/null
+tap_is "labels are text, whatever their bytes" "$(jq -a '.sites[0].label' "$dir/label.json")" \
+    '"a\ufffd\"\u00e9\u0001\ufffd\ufffd\ufffd\u20ac\ufffd\ufffd"'
+tap_ok "as a strict reader sees it" iconv -f UTF-8 -t UTF-8 -o /dev/null "$dir/label.json"
+
 # --- Forked children ---
 run alone fork -- >/dev/null
 tap_is "a forked child reports nothing" "$(grep -c transactions, "$dir/alone.txt")" 1

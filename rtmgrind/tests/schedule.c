@@ -14,6 +14,7 @@
  *   requests             transactions before a reset, one behind it, and a dump
  *   aborts N, pauses N, calls N   N aborts, PAUSEs, system calls
  *   wakes N, moves N     two threads hand a turn to and fro N times: by semaphores, by spinning
+ *   label TEXT           a transaction with this label
  *   entropy              what getrandom and AT_RANDOM say
  *   date                 seconds since 1970
  *   fork                 transactions in a forked child only
@@ -346,6 +347,10 @@ main(int argc, char **argv)
     }
     if (!strcmp(what, "requests")) {
         return requests();
+    }
+    if (!strcmp(what, "label") && argc > 2) {
+        RTMGRIND_LABEL_PUSH(argv[2]);
+        return IN_TX((void)0) != STARTED;
     }
     if (!strcmp(what, "entropy")) {
         const uint64_t *start = (const uint64_t *)getauxval(AT_RANDOM);
