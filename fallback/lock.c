@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "fallback/lock.h"
 
 #include <sched.h>
+#include <time.h>
 
 #include "probes/step.h"
 
@@ -256,6 +258,7 @@ struct waiting {
     struct elision_fallback_wait wait;
     bool fenced;    /* a heavy fence has run since attention was last set for us */
     uint64_t limit; /* longest sleep, ns; 0: none */
+    uint64_t since; /* ns; has slept since then and was told nothing; 0: does not, or no interval */
 };
 
 /* Put a waiter into the queue. */
@@ -284,24 +287,49 @@ publish(struct waiting *self)
     }
 }
 
-/* Sleep until told something. */
+static uint64_t
+nanoseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The head asks for a hand-over when its switch interval is over. By the clock, since a sleep may
+ * be cut short again and again, by signals or by self's limit.
+ * ret:   ns that are left of the interval */
+static uint64_t
+ask_when_due(struct elision_fallback *lock, struct waiting *self, uint64_t interval)
+{
+    uint64_t now = nanoseconds();
+
+    self->since = self->since != 0 ? self->since : now;
+    if (now - self->since < interval) {
+        return interval - (now - self->since);
+    }
+    self->since = now;
+    queue_enter(lock);
+    if (lock->head == &self->waiter) {
+        atomic_store_explicit(&lock->handover, 1, memory_order_relaxed);
+    }
+    queue_leave(lock);
+    return interval;
+}
+
+/* Sleep until told something; may return early. */
 static void
 sleep_until_told(struct elision_fallback *lock, struct waiting *self)
 {
     uint64_t interval = atomic_load_explicit(&lock->interval, memory_order_relaxed);
     uint64_t limit = self->limit;
-    uint64_t timeout = interval != 0 && (limit == 0 || interval < limit) ? interval : limit;
+    uint64_t left = interval != 0 ? ask_when_due(lock, self, interval) : 0;
 
     ELISION_STEP("wait: sleep");
     self->wait.parks++;
     atomic_fetch_add_explicit(&lock->parks, 1, memory_order_relaxed);
-    if (!elision_park_wait_(&self->waiter.state, WAITER_WAITING, timeout) && timeout == interval) {
-        queue_enter(lock);
-        if (lock->head == &self->waiter) {
-            atomic_store_explicit(&lock->handover, 1, memory_order_relaxed);
-        }
-        queue_leave(lock);
-    }
+    elision_park_wait_(&self->waiter.state, WAITER_WAITING,
+                       left != 0 && (limit == 0 || left < limit) ? left : limit);
     ELISION_STEP("wait: awake");
 }
 
@@ -355,6 +383,7 @@ look(struct elision_fallback *lock, struct waiting *self)
     }
     if (lost) {
         self->fenced = false;
+        self->since = 0;
         if (spin(lock, &self->waiter, elision_fallback_spins_, LOOK_LESS)) {
             return false;
         }

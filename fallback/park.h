@@ -22,9 +22,8 @@ extern bool elision_park_asymmetric_;
 void elision_park_init_(void);
 
 /* Sleep while *word == expected, at most timeout_ns nanoseconds (0: no limit). May return early.
- * ret:   false if the time ran out
  * tx:    outside only   errno: kept */
-bool elision_park_wait_(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void elision_park_wait_(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
 
 /* Wake one thread that sleeps on word. The word may be gone already: then this wakes nobody, or
  * causes a spurious wake-up, which every sleeper here allows for.

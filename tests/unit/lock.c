@@ -6,11 +6,18 @@
 #define _GNU_SOURCE
 #include "fallback/lock.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -223,6 +230,32 @@ switch_interval_asks_for_hand_over(void **unused)
     assert_int_equal(lock.handover, 0);
 }
 
+static void
+ignore(int signal)
+{
+    (void)signal;
+}
+
+static void
+switch_interval_under_signals(void **unused)
+{
+    struct sigaction action = {.sa_handler = ignore, .sa_flags = SA_RESTART};
+
+    (void)unused;
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    elision_fallback_passes_ = 1000000;
+    lock.interval = 100000000;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    while (atomic_load(&lock.handover) == 0 && atomic_load(&lock.parks) < 100000) {
+        pthread_kill(thread, SIGUSR1);
+        sched_yield();
+    }
+    assert_int_equal(lock.handover, 1);
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+}
+
 static double
 cpu_seconds(void)
 {
@@ -341,6 +374,52 @@ exact_with_equal_fences(void **unused)
     counts_exactly(false);
 }
 
+/* ret:   true if this process and its threads may not call membarrier from now on */
+static bool
+refuse_membarrier(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+           !elision_park_fence_heavy_();
+}
+
+/* A sandbox that closes after load: sleeps are short, and all the same add up to the interval. */
+static void
+switch_interval_without_membarrier(void **unused)
+{
+    (void)unused;
+    pid_t child = fork();
+    if (child == 0) {
+        elision_fallback_forked_();
+        if (!elision_park_asymmetric_ || !refuse_membarrier()) {
+            _exit(2);
+        }
+        elision_fallback_passes_ = 1000000;
+        lock.interval = 5000000;
+        (void)elision_fallback_try_(&lock, 99);
+        (void)start(acquire_and_release, 1);
+        while (atomic_load(&lock.handover) == 0 && atomic_load(&lock.parks) < 300) {
+            sched_yield();
+        }
+        _exit(atomic_load(&lock.handover) == 0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) {
+        print_message("# skipped: membarrier is not available here, or cannot be refused\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, reset)
 
 int
@@ -355,10 +434,12 @@ main(void)
         TEST(watchers_do_not_write_the_word),
         TEST(watchers_and_lockers_mixed),
         TEST(switch_interval_asks_for_hand_over),
+        TEST(switch_interval_under_signals),
         TEST(a_parked_waiter_sleeps_once),
         TEST(fork_drops_the_queue),
         TEST(exact_with_unequal_fences),
         TEST(exact_with_equal_fences),
+        TEST(switch_interval_without_membarrier),
     };
 
     elision_park_init_();
