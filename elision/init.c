@@ -189,7 +189,7 @@ at_unload(void)
 void
 elision_set_enabled(bool enabled)
 {
-    atomic_store_explicit(&elision_enabled_, enabled, memory_order_relaxed);
+    atomic_store(&elision_enabled_, enabled); /* [E.SW] */
     elision_thread_update_();
 }
 
@@ -203,7 +203,7 @@ elision_enabled(void)
 void
 elision_set_concurrency(unsigned threads)
 {
-    atomic_store_explicit(&elision_concurrency_, threads, memory_order_relaxed);
+    atomic_store(&elision_concurrency_, threads); /* [E.SW] */
     elision_thread_update_();
 }
 

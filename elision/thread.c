@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "probes/step.h"
+
 /* Being inside sends every fast path of a thread without a record to the slow path. Read only. */
 struct elision_thread elision_nobody_ = {.inside = ELISION_INSIDE};
 
@@ -26,21 +28,32 @@ static _Atomic uint64_t threads_seen;          /* written under registry */
 static pthread_key_t exit_key;
 static bool exit_key_made;
 
+static bool
+should_speculate(void)
+{
+    unsigned concurrency = atomic_load(&elision_concurrency_);
+
+    if (concurrency == 0) {
+        concurrency = atomic_load(&alive);
+    }
+    return elision_verdict_.can_elide && concurrency > 1 && atomic_load(&elision_enabled_);
+}
+
 void
 elision_thread_update_(void)
 {
-    unsigned concurrency = atomic_load_explicit(&elision_concurrency_, memory_order_relaxed);
+    bool speculate;
 
-    if (concurrency == 0) {
-        concurrency = atomic_load_explicit(&alive, memory_order_relaxed);
-    }
-    bool speculate = elision_verdict_.can_elide && concurrency > 1 &&
-                     atomic_load_explicit(&elision_enabled_, memory_order_relaxed);
-    /* Only a change is written: the line is in every transaction's read set. */
-    if (speculate != elision_may_speculate_()) {
-        __atomic_store_n(&elision_off_, !speculate, __ATOMIC_SEQ_CST); /* [E.SO] */
-        elision_sites_update_();
-    }
+    /* [E.SW] Again, if another thread has switched meanwhile and found nothing to change yet. */
+    do {
+        speculate = should_speculate();
+        /* Only a change is written: the line is in every transaction's read set. */
+        if (speculate != (__atomic_load_n(&elision_off_, __ATOMIC_SEQ_CST) == 0)) {
+            ELISION_STEP("update: write");
+            __atomic_store_n(&elision_off_, !speculate, __ATOMIC_SEQ_CST); /* [E.SO] */
+            elision_sites_update_();
+        }
+    } while (speculate != should_speculate());
 }
 
 /* Runs at thread exit. */
@@ -57,7 +70,7 @@ thread_exits(void *record)
     pthread_mutex_lock(&registry);
     /* A record with a lock keeps its id for ever, since the lock's word has it. */
     self->alive = self->inside != 0;
-    atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
+    atomic_fetch_sub(&alive, 1);
     elision_thread_update_();
     pthread_mutex_unlock(&registry);
     /* Destructors that run after this one may enter sections: they register anew. */
@@ -104,7 +117,7 @@ elision_thread_register_(void)
     record->alive = true;
     record->sample = ELISION_SAMPLE;
     record->wants_lock = NULL;
-    atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
+    atomic_fetch_add(&alive, 1);
     atomic_fetch_add_explicit(&threads_seen, 1, memory_order_relaxed);
     elision_self_ = record;
     elision_thread_update_();
@@ -151,6 +164,6 @@ elision_thread_child_forked_(void)
         /* A thread that was inside a section left a lock behind that bears its id. */
         at->alive = at == self || at->inside != 0;
     }
-    atomic_store_explicit(&alive, self != &elision_nobody_, memory_order_relaxed);
+    atomic_store(&alive, self != &elision_nobody_);
     elision_thread_update_();
 }

@@ -166,6 +166,35 @@ signals_as_locked_sections_end(void **unused)
     elision_set_enabled(true);
 }
 
+static void
+switch_off_at(const char *name, unsigned n)
+{
+    static bool once;
+
+    (void)n;
+    if (strcmp(name, "update: write") == 0 && !once) {
+        once = true;
+        elision_set_enabled(false);
+    }
+}
+
+/* The kill switch is used while another thread, counted in, is about to switch on. */
+static void
+the_kill_switch_wins(void **unused)
+{
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    elision_set_concurrency(1);
+    script_hook(switch_off_at);
+    elision_set_concurrency(2);
+    script_hook(NULL);
+    assert_false(elision_may_speculate_());
+    assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
+    elision_leave(&lock);
+    elision_set_enabled(true);
+    assert_true(elision_may_speculate_());
+}
+
 static int
 start(void **unused)
 {
@@ -191,6 +220,7 @@ main(void)
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
         cmocka_unit_test(signals_as_locked_sections_end),
+        cmocka_unit_test(the_kill_switch_wins),
     };
 
     return RUN_TAP(tests, start, NULL);
