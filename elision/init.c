@@ -226,12 +226,14 @@ void
 elision_show(int fd)
 {
     const struct elision_verdict *verdict = &elision_verdict_;
+    int saved = errno;
 
     dprintf(fd, "libelision %s\nverdict: %s: %s%s%s\ntrial: %u of %u transactions committed\n",
             elision_version(), verdict->can_elide ? "elides" : "does not elide", verdict->reason,
             verdict->remedy[0] != '\0' ? "; remedy: " : "", verdict->remedy, verdict->trial_commits,
             verdict->trial_starts);
     elision_knobs_show_(&elision_knobs_, fd);
+    errno = saved;
 }
 
 /* --- Fork --------------------------------------------------------------------------------------*/

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "elision/core_priv.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ elision_misuse_(bool fatal, const char *call, const void *lock, const char *expe
 {
     bool ends = fatal || strcmp(elision_knobs_.misuse, "abort") == 0;
     char found[64] = "found it free";
+    int saved = errno;
 
     if (word != 0) {
         snprintf(found, sizeof(found), "found it held by %s %u",
@@ -22,4 +24,5 @@ elision_misuse_(bool fatal, const char *call, const void *lock, const char *expe
     if (ends) {
         abort();
     }
+    errno = saved;
 }

@@ -5,6 +5,7 @@
  * commit outside a transaction. Runs natively and under rtmgrind (tests/unit/emulated.sh).
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -230,6 +231,25 @@ named_where_sections_speculate(void **unused)
 }
 
 /* ELISION_MISUSE=abort */
+/* Where nothing can be printed, too. */
+static void
+errno_is_kept(void **unused)
+{
+    (void)unused;
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        errno = 77;
+        elision_leave(&lock);
+        bool kept = errno == 77;
+        elision_show(STDERR_FILENO);
+        _exit(kept && errno == 77 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void
 ends_the_process_on_request(void **unused)
 {
@@ -269,9 +289,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(named_with_the_lock),
-        cmocka_unit_test(named_where_sections_speculate),
-        cmocka_unit_test(ends_the_process_on_request),
+        cmocka_unit_test(named_with_the_lock),    cmocka_unit_test(named_where_sections_speculate),
+        cmocka_unit_test(errno_is_kept),          cmocka_unit_test(ends_the_process_on_request),
         cmocka_unit_test(undoes_the_transaction),
     };
 
