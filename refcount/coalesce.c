@@ -14,12 +14,13 @@
 #define SLOTS ELISION_COALESCE_SLOTS
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* Nets in one look: a cache line. */
-enum { LINE = 16 };
+/* Nets in one look: four cache lines, of which mostly none has any; then those of one. */
+enum { GROUP = 64, LINE = 16 };
 
 typedef int64_t line_vector __attribute__((vector_size(16), may_alias));
 
-_Static_assert((SLOTS & (SLOTS - 1)) == 0 && SLOTS % LINE == 0, "slots fill whole lines");
+_Static_assert((SLOTS & (SLOTS - 1)) == 0 && SLOTS % GROUP == 0, "slots fill whole groups");
+_Static_assert(ELISION_LOANS < 256, "a hint is a byte");
 _Static_assert(ELISION_COALESCE_PROBES <= SLOTS, "a probe never meets itself");
 _Static_assert((ELISION_SUSPECTS & (ELISION_SUSPECTS - 1)) == 0, "a power of two");
 
@@ -158,6 +159,19 @@ decay_suspects(struct elision_coalesce *table)
 
 /* --- Adding ------------------------------------------------------------------------------------*/
 
+/* The object's net is below 0. If all that is left of it is what this table has on loan, its last
+ * reference has just been dropped, and its users expect it to die now. */
+__attribute__((noinline)) void
+elision_coalesce_dropped_(struct elision_coalesce *table, void *object, int32_t net)
+{
+    int64_t left =
+        table->ops_->count == NULL ? INT64_MAX : table->ops_->count(object, table->arg_) + net;
+
+    if (left <= ELISION_LOAN_CREDIT && left == elision_coalesce_credit(table, object)) {
+        elision_coalesce_flush(table, object);
+    }
+}
+
 __attribute__((noinline)) void
 elision_coalesce_add_slow_(struct elision_coalesce *table, void *object, int32_t delta)
 {
@@ -168,7 +182,9 @@ elision_coalesce_add_slow_(struct elision_coalesce *table, void *object, int32_t
         slot = claim_slot(table, object);
         if (UNLIKELY(slot < 0)) {
             table->stats_.overflows++;
-            apply(table, object, delta);
+            if (apply(table, object, delta) == 0 && delta < 0) {
+                elision_coalesce_dropped_(table, object, 0);
+            }
             return;
         }
         table->key_[slot] = (uintptr_t)object;
@@ -176,34 +192,48 @@ elision_coalesce_add_slow_(struct elision_coalesce *table, void *object, int32_t
             /* The net first: the object is alive by it if by nothing else. */
             table->net_[slot] = delta;
             learn(table, object);
-            return;
+            delta = 0;
         }
     }
     table->net_[slot] += delta;
+    if (table->net_[slot] < 0) {
+        elision_coalesce_dropped_(table, object, table->net_[slot]);
+    }
 }
 
 /* --- Loans -------------------------------------------------------------------------------------*/
 
+/* A hint of 0: no object with this slot has had a loan. Others only say where to look first. */
 static int32_t
 find_loan(const struct elision_coalesce *table, const void *object)
 {
-    for (int32_t i = 0; i < ELISION_LOANS; i++) {
-        if (table->loan_key_[i] == (uintptr_t)object) {
-            return i;
+    uint32_t hint = table->loan_hint_[elision_coalesce_slot_(object)];
+
+    if (hint != 0 && hint <= table->loans_ && table->loan_[hint - 1].key_ == (uintptr_t)object) {
+        return (int32_t)hint - 1;
+    }
+    for (uint32_t i = 0; hint != 0 && i < table->loans_; i++) {
+        if (table->loan_[i].key_ == (uintptr_t)object) {
+            return (int32_t)i;
         }
     }
     return -1;
 }
 
-/* Forget loan i. ret: its credit, which the caller must apply */
-static int32_t
-close_loan(struct elision_coalesce *table, int32_t i)
+static void
+put_loan(struct elision_coalesce *table, uint32_t i, struct elision_loan_ loan)
 {
-    int32_t credit = table->loan_credit_[i];
+    table->loan_[i] = loan;
+    table->loan_hint_[elision_coalesce_slot_((void *)loan.key_)] = (uint8_t)(i + 1);
+}
 
-    table->loan_key_[i] = 0;
-    table->loan_credit_[i] = 0;
-    table->loans_--;
+/* Forget loan i; the last one takes its place. ret: its credit, which the caller must apply */
+static int32_t
+close_loan(struct elision_coalesce *table, uint32_t i)
+{
+    int32_t credit = table->loan_[i].credit_;
+
+    put_loan(table, i, table->loan_[--table->loans_]);
     table->stats_.returns += credit != 0;
     return credit;
 }
@@ -212,25 +242,24 @@ close_loan(struct elision_coalesce *table, int32_t i)
 static int32_t
 new_candidate(struct elision_coalesce *table, const void *object)
 {
-    int32_t best = -1;
+    uint32_t best = table->loans_;
 
-    for (int32_t i = 0; i < ELISION_LOANS; i++) {
-        if (table->loan_key_[i] == 0) {
-            best = i;
-            table->loans_++;
-            break;
-        }
-        if (table->loan_credit_[i] == 0 &&
-            (best < 0 || table->loan_idle_[i] > table->loan_idle_[best])) {
-            best = i;
+    if (best < ELISION_LOANS) {
+        table->loans_++;
+    }
+    else {
+        for (uint32_t i = 0; i < ELISION_LOANS; i++) {
+            if (table->loan_[i].credit_ == 0 &&
+                (best == ELISION_LOANS || table->loan_[i].idle_ > table->loan_[best].idle_)) {
+                best = i;
+            }
         }
     }
-    if (best >= 0) {
-        table->loan_key_[best] = (uintptr_t)object;
-        table->loan_credit_[best] = 0;
-        table->loan_nets_[best] = 0;
+    if (best == ELISION_LOANS) {
+        return -1;
     }
-    return best;
+    put_loan(table, best, (struct elision_loan_){.key_ = (uintptr_t)object});
+    return (int32_t)best;
 }
 
 /* The loan that may serve a net of object, or -1. One net may be the only one, unless it is known
@@ -247,9 +276,10 @@ loan_for(struct elision_coalesce *table, const void *object)
     if (i < 0) {
         return -1;
     }
-    table->loan_idle_[i] = 0;
-    table->loan_nets_[i] += table->loan_nets_[i] != UINT16_MAX;
-    return table->loan_nets_[i] > 1 || suspicion >= ELISION_SUSPECT_THRESHOLD ? i : -1;
+    struct elision_loan_ *loan = &table->loan_[i];
+    loan->idle_ = 0;
+    loan->nets_ += loan->nets_ != UINT16_MAX;
+    return loan->nets_ > 1 || suspicion >= ELISION_SUSPECT_THRESHOLD ? i : -1;
 }
 
 /* Do to the object what its net says, by the loan if there is one. */
@@ -261,14 +291,14 @@ settle_one(struct elision_coalesce *table, void *object, int32_t net)
     if (i < 0) {
         return apply(table, object, net);
     }
-    int32_t before = table->loan_credit_[i];
-    int32_t credit = before - net;
-    table->stats_.loans += before == 0;
+    struct elision_loan_ *loan = &table->loan_[i];
+    int32_t credit = loan->credit_ - net;
+    table->stats_.loans += loan->credit_ == 0;
     if (credit < 0 || credit > ELISION_LOAN_CREDIT) {
-        table->loan_credit_[i] = ELISION_LOAN_CREDIT / 2;
+        loan->credit_ = ELISION_LOAN_CREDIT / 2;
         return apply(table, object, ELISION_LOAN_CREDIT / 2 - credit);
     }
-    table->loan_credit_[i] = credit;
+    loan->credit_ = credit;
     table->stats_.served++;
     if (credit == 0) {
         table->stats_.returns++;
@@ -276,7 +306,7 @@ settle_one(struct elision_coalesce *table, void *object, int32_t net)
     else if (net < 0 && table->ops_->count != NULL &&
              table->ops_->count(object, table->arg_) == credit) {
         /* All that is left of the object are our own references: nobody uses it. */
-        return apply(table, object, -close_loan(table, i));
+        return apply(table, object, -close_loan(table, (uint32_t)i));
     }
     return 0;
 }
@@ -298,21 +328,23 @@ touched(struct elision_coalesce *table, const void *object)
     return slot >= 0;
 }
 
+/* Callbacks may change the loans: what is looked at twice meanwhile ages by one more. */
 static unsigned
 age_loans(struct elision_coalesce *table, uint16_t limit)
 {
     unsigned destroyed = 0;
 
-    for (int32_t i = 0; i < ELISION_LOANS; i++) {
-        void *object = (void *)table->loan_key_[i];
-        if (object == NULL || ++table->loan_idle_[i] <= limit) {
+    for (uint32_t i = 0; i < table->loans_; i++) {
+        struct elision_loan_ *loan = &table->loan_[i];
+        void *object = (void *)loan->key_;
+        if (++loan->idle_ <= limit) {
             continue;
         }
-        if (limit != 0 && table->loan_credit_[i] != 0 && touched(table, object)) {
-            table->loan_idle_[i] = 0;
+        if (limit != 0 && loan->credit_ != 0 && touched(table, object)) {
+            loan->idle_ = 0;
             continue;
         }
-        int32_t credit = close_loan(table, i);
+        int32_t credit = close_loan(table, i--);
         if (credit != 0) {
             destroyed += apply(table, object, -credit);
         }
@@ -333,30 +365,45 @@ elision_coalesce_return(struct elision_coalesce *table)
 
 /* --- Settling ----------------------------------------------------------------------------------*/
 
-static inline bool
-line_is_zero(const int32_t *nets)
+/* ret: true if `count` nets, a multiple of 4, are all 0 */
+static inline __attribute__((always_inline)) bool
+are_zero(const int32_t *nets, int count)
 {
     const line_vector *part = (const line_vector *)nets;
-    line_vector any = part[0] | part[1] | part[2] | part[3];
+    line_vector any = part[0];
 
+#pragma GCC unroll 16
+    for (int i = 1; i < count / 4; i++) {
+        any |= part[i];
+    }
     return (any[0] | any[1]) == 0;
 }
 
-/* ret: true if there was anything to apply */
-static bool
+static void
 settle_line(struct elision_coalesce *table, uint32_t first, unsigned *destroyed)
 {
-    bool any = false;
-
     for (uint32_t slot = first; slot < first + LINE; slot++) {
         int32_t net = table->net_[slot];
         if (net != 0) {
-            any = true;
             table->net_[slot] = 0;
             *destroyed += settle_one(table, (void *)table->key_[slot], net);
         }
     }
-    return any;
+}
+
+/* ret: true if there was anything to apply */
+static bool
+settle_group(struct elision_coalesce *table, uint32_t first, unsigned *destroyed)
+{
+    if (are_zero(&table->net_[first], GROUP)) {
+        return false;
+    }
+    for (uint32_t line = first; line < first + GROUP; line += LINE) {
+        if (!are_zero(&table->net_[line], LINE)) {
+            settle_line(table, line, destroyed);
+        }
+    }
+    return true;
 }
 
 static void
@@ -366,10 +413,8 @@ settle_nets(struct elision_coalesce *table, unsigned *destroyed)
 
     do {
         any = false;
-        for (uint32_t first = 0; first < SLOTS; first += LINE) {
-            if (UNLIKELY(!line_is_zero(&table->net_[first]))) {
-                any |= settle_line(table, first, destroyed);
-            }
+        for (uint32_t first = 0; first < SLOTS; first += GROUP) {
+            any |= settle_group(table, first, destroyed);
         }
     } while (any);
 }
@@ -411,7 +456,7 @@ elision_coalesce_flush(struct elision_coalesce *table, void *object)
         table->key_[slot] = HIDDEN;
     }
     if (loan >= 0) {
-        delta -= close_loan(table, loan);
+        delta -= close_loan(table, (uint32_t)loan);
     }
     if (delta != 0) {
         apply(table, object, delta);
@@ -433,19 +478,19 @@ elision_coalesce_credit(const struct elision_coalesce *table, const void *object
 {
     int32_t loan = table->loans_ == 0 ? -1 : find_loan(table, object);
 
-    return loan < 0 ? 0 : table->loan_credit_[loan];
+    return loan < 0 ? 0 : table->loan_[loan].credit_;
 }
 
 bool
 elision_coalesce_is_empty(const struct elision_coalesce *table)
 {
-    for (uint32_t first = 0; first < SLOTS; first += LINE) {
-        if (!line_is_zero(&table->net_[first])) {
+    for (uint32_t first = 0; first < SLOTS; first += GROUP) {
+        if (!are_zero(&table->net_[first], GROUP)) {
             return false;
         }
     }
-    for (int32_t i = 0; i < ELISION_LOANS; i++) {
-        if (table->loan_credit_[i] != 0) {
+    for (uint32_t i = 0; i < table->loans_; i++) {
+        if (table->loan_[i].credit_ != 0) {
             return false;
         }
     }

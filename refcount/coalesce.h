@@ -45,15 +45,12 @@
  * Rule 4. An object that is unique by its true count may be changed in place or moved only after
  *   elision_coalesce_flush: the table knows objects by address.
  *
- * Which thread destroys, and how late. The thread that dropped the last reference, in the section
- *   in which it did, at the latest at its end: the destructor runs inside that section. With a loan
- *   open on the object in other tables, the last of these to return it destroys, in its thread:
- *   after at most 2 * ELISION_LOAN_SECTIONS + 1 more of that thread's sections, or at its next
- *   detach, collection or exit, whichever is first. An object that no table has changes for dies
- *   exactly when it would without tables.
- * Weak references see the object as long as its real count is not 0. A weak reference that is
- *   followed in the section that dropped the last reference brings the object back, and it does not
- *   die at that section's end.
+ * Which thread destroys, and when. The thread that dropped the last reference, there and then, as
+ *   without tables, if the embedder says what the real count is; otherwise at the section's end.
+ *   With a loan open on the object in other tables, the last of these to return it destroys, in its
+ *   thread: after at most 2 * ELISION_LOAN_SECTIONS + 1 more of that thread's sections, or at its
+ *   next detach, collection or exit, whichever is first.
+ * Weak references see the object as long as its real count is not 0.
  * Fork: a child has the forking thread's table as it was. Tables of other threads have no nets in
  *   the child (their transactions are gone; a locked section of another thread cannot be under way
  *   when the fork happens in one). Their loans stay real references until the child calls
@@ -72,16 +69,18 @@
 extern "C" {
 #endif
 
-/* Objects one section can have changes for; a power of two. 24 cache lines, 8 of which are written.
- * A guess: several times what a section of an interpreter touches of foreign objects. */
-#define ELISION_COALESCE_BITS 7
+/* Objects one section can have changes for; a power of two. 48 cache lines, 16 of them written. A
+ * guess: several times what a section of an interpreter touches of foreign objects. */
+#define ELISION_COALESCE_BITS 8
 #define ELISION_COALESCE_SLOTS (1 << ELISION_COALESCE_BITS)
 
 /* Slots an object may be in, from the one its address hashes to. */
-#define ELISION_COALESCE_PROBES 8
+#define ELISION_COALESCE_PROBES 16
 
-/* Loans a thread may have open; keys of two cache lines. */
-#define ELISION_LOANS 16
+/* Loans a thread may have open; at most 255. What they cost depends on how many there are. A
+ * program with more shared objects in use than this conflicts in nearly every section: of a few
+ * functions defined in functions each call counts every one of the variables they share. */
+#define ELISION_LOANS 128
 
 /* The most a loan's credit may be; one that must grow or shrink is made half of it, since the next
  * net may go either way. A guess: several times the references that the frames and temporaries of
@@ -95,7 +94,7 @@ extern "C" {
 /* Objects a thread suspects of conflicts; sections after which suspicion is halved (a guess); and
  * how many sections that conflicts delayed must have touched an object before its owner is asked
  * to give its count up. */
-#define ELISION_SUSPECTS 64
+#define ELISION_SUSPECTS 256
 #define ELISION_SUSPECT_SECTIONS 1024
 #define ELISION_SUSPECT_THRESHOLD 2
 
@@ -112,8 +111,9 @@ struct elision_coalesce_ops {
      * others. */
     void (*destroy)(void *object, void *arg);
 
-    /* ret: the real count, owner's part included. NULL: loans that hold the last references are
-     * only found by age. No calls to this library. */
+    /* ret: the real count, owner's part included. NULL: that the last reference was dropped is only
+     * found when the section ends, and loans that hold the last ones only by age. No calls to this
+     * library. */
     int64_t (*count)(const void *object, void *arg);
 
     /* The object is suspected: sections that touched it were aborted by conflicts. Its owner should
@@ -137,18 +137,24 @@ struct elision_coalesce_stats {
     uint64_t destroyed; /* objects destroyed */
 };
 
+/* A loan, or a candidate for one. Members are private. */
+struct elision_loan_ {
+    uintptr_t key_;
+    int32_t credit_; /* 0: only a candidate */
+    uint16_t idle_;  /* settles since it last served */
+    uint16_t nets_;  /* sections that had a net for it; saturates */
+};
+
 /* One thread's table. Members are private. Its owner alone touches it. */
 struct elision_coalesce {
     uintptr_t key_[ELISION_COALESCE_SLOTS];
     int32_t net_[ELISION_COALESCE_SLOTS] ELISION_ALIGNED;
-    uintptr_t loan_key_[ELISION_LOANS] ELISION_ALIGNED;
-    int32_t loan_credit_[ELISION_LOANS]; /* 0: only a candidate */
-    uint16_t loan_idle_[ELISION_LOANS];  /* settles since it last served */
-    uint16_t loan_nets_[ELISION_LOANS];  /* sections that had a net for it; saturates */
+    struct elision_loan_ loan_[ELISION_LOANS] ELISION_ALIGNED; /* the first loans_ of them */
+    uint8_t loan_hint_[ELISION_COALESCE_SLOTS]; /* by an object's slot: 1 + where its loan may be */
     const struct elision_coalesce_ops *ops_ ELISION_ALIGNED;
     void *arg_;
-    uint32_t loans_;       /* slots of loan_key_ in use, candidates too */
-    uint32_t suspects_;    /* likewise of suspect_key_ */
+    uint32_t loans_;       /* candidates too */
+    uint32_t suspects_;    /* in use of suspect_key_ */
     uint32_t until_decay_; /* settles until suspicion is halved */
     bool learning_;        /* conflicts delayed this section */
     struct elision_coalesce_stats stats_;
@@ -166,6 +172,8 @@ ELISION_API void elision_coalesce_init(struct elision_coalesce *table,
 /* Continue elision_coalesce_add and elision_coalesce_begin. */
 ELISION_API void elision_coalesce_add_slow_(struct elision_coalesce *table, void *object,
                                             int32_t delta);
+ELISION_API void elision_coalesce_dropped_(struct elision_coalesce *table, void *object,
+                                           int32_t net);
 ELISION_API void elision_coalesce_learn_(struct elision_coalesce *table);
 
 /* The slot an object's address hashes to. Two instructions: low bits are what differs. */
@@ -179,16 +187,19 @@ elision_coalesce_slot_(const void *object)
  * taken nearly always, for embedders that have checks of their own on the other.
  * pre:   as elision_coalesce_add
  * ret:   false: nothing was changed
- * tx:    safe; never allocates */
+ * tx:    as elision_coalesce_add */
 static inline bool
-elision_coalesce_try_add(struct elision_coalesce *table, const void *object, int32_t delta)
+elision_coalesce_try_add(struct elision_coalesce *table, void *object, int32_t delta)
 {
     uint32_t slot = elision_coalesce_slot_(object);
 
     if (__builtin_expect(table->key_[slot] != (uintptr_t)object, 0)) {
         return false;
     }
-    table->net_[slot] += delta;
+    int32_t net = table->net_[slot] += delta;
+    if (delta < 0 && __builtin_expect(net < 0, 0)) {
+        elision_coalesce_dropped_(table, object, net);
+    }
     return true;
 }
 
@@ -196,7 +207,8 @@ elision_coalesce_try_add(struct elision_coalesce *table, const void *object, int
  * pre:   inside a section for which the table was begun; rules 1 to 3 above; object is not NULL;
  *        |delta| <= 1 << 20 (an embedder applies larger changes directly)
  * order: none; a section's end orders
- * tx:    safe; never allocates. The slow path may call apply and destroy (overflow), and suspect */
+ * tx:    safe; never allocates. May call apply and destroy (the last reference is dropped, or an
+ *        overflow), and suspect */
 static inline void
 elision_coalesce_add(struct elision_coalesce *table, void *object, int32_t delta)
 {

@@ -217,6 +217,11 @@ _PyElision_Checkpoint(PyThreadState *tstate)
             return;
         }
         if (elision_prefers_lock(&e->lock, section.site) && !elision_handover_pending(&e->lock)) {
+            if (_PyElision_table != NULL) {
+                // Nobody to conflict with for as long as this lasts, and the table would fill up.
+                _PyElision_StopCounting(tstate, 0);
+                return; // a destructor may have ended the section
+            }
             elision_progress((unsigned)section.granted);
             // Or memory that others may still read is kept for as long as nobody wants the GIL.
             _Py_qsbr_quiescent_state(((_PyThreadStateImpl *)tstate)->qsbr);
@@ -257,7 +262,7 @@ _PyElision_WithoutGIL(PyThreadState *tstate, void (*work)(PyThreadState *))
     // As after a checkpoint: it must not wait while it is attached.
     _PyThreadState_Suspend(tstate);
     _PyThreadState_Attach(tstate);
-    _PyElision_StopCounting(tstate);
+    _PyElision_StopCounting(tstate, 1);
 }
 
 void

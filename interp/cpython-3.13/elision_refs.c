@@ -17,8 +17,12 @@
 //     and then asks whether there are more. So no change waits while the object is destroyed: the
 //     table's first look does not find it then, and behind that is where it is noticed.
 //   * Increments by stock headers go to the object; decrements all come through _Py_DecRefShared().
+//
+// The keys that the dictionaries of a type's instances share have a count of their own, which every
+// such dictionary changes that is made or dies. It goes the same way.
 #include "Python.h"
-#include "pycore_brc.h" // _Py_brc_queue_object()
+#include "pycore_brc.h"  // _Py_brc_queue_object()
+#include "pycore_dict.h" // DICT_KEYS_SPLIT
 #include "pycore_elision.h"
 #include "pycore_object.h" // _Py_IsImmortal()
 #include "pycore_tstate.h" // _PyThreadStateImpl
@@ -33,14 +37,14 @@ _Py_thread_local struct elision_coalesce *_PyElision_table = NULL;
 
 // An object that this thread is destroying, and those whose destructors led there.
 struct dying {
-    const PyObject *op;
+    const void *op;
     const struct dying *outer;
 };
 
 static _Py_thread_local const struct dying *all_dying = NULL;
 
 static int
-is_dying(const PyObject *op)
+is_dying(const void *op)
 {
     const struct dying *dying = all_dying;
 
@@ -65,12 +69,67 @@ real_count(const PyObject *op)
 }
 
 
+/* Keys: to the table an address with its lowest bit set */
+
+static inline void *
+keys_as_object(PyDictKeysObject *keys)
+{
+    return (char *)keys + 1;
+}
+
+// ret: NULL if object is an object
+static inline PyDictKeysObject *
+keys_of(const void *object)
+{
+    return ((uintptr_t)object & 1) != 0 ? (PyDictKeysObject *)((char *)object - 1) : NULL;
+}
+
+// The last reference is left for destroy_keys() to drop.
+static bool
+apply_to_keys(PyDictKeysObject *keys, int32_t delta)
+{
+    bool last = _Py_atomic_add_ssize(&keys->dk_refcnt, delta) + delta == 0;
+    if (last) {
+        _Py_atomic_store_ssize_relaxed(&keys->dk_refcnt, 1);
+    }
+    return last;
+}
+
+static void
+destroy_keys(PyDictKeysObject *keys)
+{
+    const struct dying dying = {.op = keys_as_object(keys), .outer = all_dying};
+
+#ifdef Py_REF_DEBUG
+    _Py_IncRefTotal(_PyThreadState_GET());
+#endif
+    all_dying = &dying;
+    _PyDictKeys_DecRef(keys);
+    all_dying = dying.outer;
+}
+
+int
+_PyElision_CountKeysSlow(PyDictKeysObject *keys, int delta)
+{
+    void *object = keys_as_object(keys);
+
+    if (keys->dk_kind != DICT_KEYS_SPLIT || is_dying(object)) {
+        return 0;
+    }
+    elision_coalesce_add(_PyElision_table, object, delta);
+    return 1;
+}
+
+
 /* What the table does to objects */
 
 static bool
 apply(void *object, int32_t delta, void *Py_UNUSED(arg))
 {
     PyObject *op = object;
+    if (keys_of(object) != NULL) {
+        return apply_to_keys(keys_of(object), delta);
+    }
     if (_Py_IsImmortal(op)) {
         return false;
     }
@@ -88,13 +147,19 @@ apply(void *object, int32_t delta, void *Py_UNUSED(arg))
 static void
 destroy(void *object, void *Py_UNUSED(arg))
 {
-    _Py_Dealloc(object);
+    if (keys_of(object) != NULL) {
+        destroy_keys(keys_of(object));
+    }
+    else {
+        _Py_Dealloc(object);
+    }
 }
 
 static int64_t
 count(const void *object, void *Py_UNUSED(arg))
 {
-    return real_count(object);
+    return keys_of(object) != NULL ? _Py_atomic_load_ssize_relaxed(&keys_of(object)->dk_refcnt)
+                                   : real_count(object);
 }
 
 // The queue has a reference of its own; who merges drops it.
@@ -102,11 +167,11 @@ static void
 suspect(void *object, void *Py_UNUSED(arg))
 {
     PyObject *op = object;
-    Py_ssize_t shared = _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared);
-    Py_ssize_t queued;
-    if (_Py_IsImmortal(op)) {
+    if (keys_of(object) != NULL || _Py_IsImmortal(op)) {
         return;
     }
+    Py_ssize_t shared = _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared);
+    Py_ssize_t queued;
     do {
         if ((shared & _Py_REF_SHARED_FLAG_MASK) >= _Py_REF_QUEUED) {
             return; // queued, merged, or its counts are deferred
@@ -229,9 +294,9 @@ _PyElision_Settle(PyThreadState *tstate, int all)
 }
 
 void
-_PyElision_StopCounting(PyThreadState *tstate)
+_PyElision_StopCounting(PyThreadState *tstate, int all)
 {
-    _PyElision_Settle(tstate, 1);
+    _PyElision_Settle(tstate, all);
     if (_PyElision_table == table_of(tstate)) {
         _PyElision_table = NULL;
     }

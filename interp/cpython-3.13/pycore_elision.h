@@ -26,6 +26,9 @@ extern "C" {
 #error "this header requires Py_BUILD_CORE define"
 #endif
 
+#include "pycore_lock.h" // PyMutex_LockFlags()
+
+struct _dictkeysobject;    // pycore_dict.h
 struct _gil_runtime_state; // pycore_gil.h
 struct _PyElision_GIL;     // elision_glue.c: the lock behind one GIL
 struct _PyElision_Site;    // elision_glue.c: a line of Python where sections begin
@@ -99,12 +102,23 @@ extern void _PyElision_DecRef(PyObject *op);
 extern void _PyElision_Flush(PyObject *op);
 extern void _PyElision_Dealloc(PyObject *op, destructor dealloc);
 
+// The keys that the dictionaries of a type's instances share are counted in the same way. Returns 0
+// when they are not: the caller changes the count then.
+extern int _PyElision_CountKeysSlow(struct _dictkeysobject *keys, int delta);
+
+static inline int
+_PyElision_CountKeys(struct _dictkeysobject *keys, int delta)
+{
+    return _PyElision_Coalesces() && _PyElision_CountKeysSlow(keys, delta);
+}
+
 // A section begins that so many conflicts have delayed. Settle, at its end, brings the counts to
 // what they should be and, if all, returns loans; it may run destructors, so the thread must be
-// attached and hold its GIL. StopCounting: the thread state is at its end.
+// attached and hold its GIL. StopCounting: the thread state is at its end, or its section goes on
+// with nobody to conflict with.
 extern void _PyElision_StartCounting(PyThreadState *tstate, unsigned conflicts);
 extern void _PyElision_Settle(PyThreadState *tstate, int all);
-extern void _PyElision_StopCounting(PyThreadState *tstate);
+extern void _PyElision_StopCounting(PyThreadState *tstate, int all);
 
 // Outside sections only. MakeTable does nothing when there is one, or no memory for one.
 extern void _PyElision_MakeTable(PyThreadState *tstate);
@@ -137,12 +151,29 @@ _PyElision_FindLookup(uint32_t version, PyObject *name, PyObject **value)
 extern void _PyElision_MakeLookups(PyThreadState *tstate);
 extern void _PyElision_FreeLookups(PyThreadState *tstate);
 
-// In a speculative section a critical section's mutex need not be taken: to have read it free is
-// enough, since whoever takes it aborts us. Such a mutex is still free when it is to be released.
+// In a speculative section an object's mutex need not be taken: to have read it free is enough,
+// since whoever takes it aborts us. Such a mutex is still free when it is to be released.
 static inline int
 _PyElision_MutexIsElided(const PyMutex *m)
 {
     return _PyElision_RARELY(_PyElision_speculating != NULL) && m->_bits == _Py_UNLOCKED;
+}
+
+static inline void
+_PyElision_UnlockMutex(PyMutex *m)
+{
+    if (m->_bits & _Py_LOCKED) {
+        PyMutex_Unlock(m);
+    }
+}
+
+// For a moment, in which the thread stays attached.
+static inline void
+_PyElision_LockMutex(PyMutex *m)
+{
+    if (!_PyElision_MutexIsElided(m)) {
+        PyMutex_LockFlags(m, _Py_LOCK_DONT_DETACH);
+    }
 }
 
 // take_gil() and drop_gil() for a GIL with an elision of its own. TakeGIL does not return when the
@@ -152,7 +183,7 @@ extern void _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *ts
 extern void _PyElision_DropGIL(struct _gil_runtime_state *gil, PyThreadState *tstate);
 
 // The thread's budget is used up: publish what it did and let others in, then go on. May detach and
-// attach, but runs no Python code. Called with _PY_EVAL_ELISION_BIT set.
+// attach, and run destructors. Called with _PY_EVAL_ELISION_BIT set.
 extern void _PyElision_Checkpoint(PyThreadState *tstate);
 
 // Do work that needs its thread attached but no GIL, and would hold up all others, at the end of a

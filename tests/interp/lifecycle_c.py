@@ -7,6 +7,7 @@ import ctypes
 import sys
 import threading
 import warnings
+import weakref
 
 from lifecycle_cases import ROUNDS, busy, main, spin
 
@@ -86,6 +87,25 @@ def waits_in_a_critical_section():
     assert sorted(shared)[::30 * ROUNDS] == [1, 2]
 
 
+def last_reference_dropped_elsewhere():
+    """An object that another thread made dies when its last reference goes, not some time later."""
+    class Thing:
+        dead = 0
+
+        def __del__(self):
+            Thing.dead += 1
+
+    things = []
+    with busy(2):
+        # After busy(): what a new thread owns depends on who had its place in memory before.
+        run_all([lambda: things.extend(Thing() for _ in range(20 * ROUNDS))])
+        for n in range(20 * ROUNDS):
+            thing = things.pop()
+            reference = weakref.ref(thing)
+            del thing
+            assert reference() is None and Thing.dead == n + 1, (n, Thing.dead)
+
+
 def memory_others_may_read():
     """What a list was kept in is freed before long, though one thread alone wants the GIL."""
     shared = [0]
@@ -137,7 +157,7 @@ def embedded():
 
 
 CASES = [foreign_threads, mutex_of_an_extension, waits_in_a_critical_section,
-         memory_others_may_read, lines_of_other_interpreters]
+         last_reference_dropped_elsewhere, memory_others_may_read, lines_of_other_interpreters]
 
 if __name__ == "__main__":
     main(CASES)

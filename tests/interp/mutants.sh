@@ -52,8 +52,8 @@ unsafe() {
 }
 
 lifecycle() {
-    timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" tests/interp/lifecycle_cases.py "$1" \
-        2>&1 | tail -n 3 | tee "$work/seen"
+    timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" \
+        "tests/interp/${2-lifecycle_cases}.py" "$1" 2>&1 | tail -n 3 | tee "$work/seen"
     [ "$(cat "$work/seen")" = ok ]
 }
 
@@ -102,7 +102,8 @@ mutant() {
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
 for test in unsafe leaks handover lookups dying memory "lifecycle counts_seen_by_extensions" \
-    "lifecycle loans_end" "lifecycle kill_switch_while_threads_run"; do
+    "lifecycle last_reference_dropped_elsewhere lifecycle_c" "lifecycle loans_end" \
+    "lifecycle kill_switch_while_threads_run"; do
     SECONDS=0
     # shellcheck disable=SC2086 # a command
     tap_ok "the control passes: $test" $test
@@ -132,10 +133,12 @@ mutant "an increment waits though there is one reference only" elision_refs \
     '/^increment/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions
 mutant "a decrement of a dying object waits" elision_refs \
     '/^decrement/,/^}/s/!is_dying\(op\)/1/' dying
-mutant "a dying object is left in the table" elision_refs \
-    '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//' dying
+mutant "the table is not told counts: objects die when sections end" elision_refs \
+    's/^ +\.count = count,$//' lifecycle last_reference_dropped_elsewhere lifecycle_c
+mutant "nor is a dying object taken out of it" elision_refs \
+    '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//;s/^ +\.count = count,$//' dying
 mutant "the collector does not see what finalizers did to counts" gc_free_threading \
-    '/after the finalization/,/StopTheWorld/s/_PyElision_Settle\(.*//' dying
+    '/after the finalization/,/StopTheWorld/s/_PyElision_StopCounting\(.*//' dying
 mutant "loans are kept at a detach" elision_refs 's/all \? ELISION_SETTLE_DETACH : //' \
     lifecycle loans_end
 tap_done

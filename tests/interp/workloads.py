@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ten kinds of Python work, each run by several threads and checked against one thread's result.
+"""Kinds of Python work, each run by several threads and checked against one thread's result.
 
     workloads.py NAME THREADS [ROUNDS]     run one; workloads.py --list names them
 
@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 import time
+import weakref
 
 
 class Point:
@@ -123,8 +124,42 @@ def shared_reads(rounds):
     return total
 
 
+def expression(depth):
+    """A function made of functions, each of which refers to others by cells."""
+    if depth == 0:
+        return lambda x: x % 5
+    left, right = expression(depth - 1), expression(depth - 1)
+    return lambda x: left(x) + right(x + 1)
+
+
+SHARED_FUNCTION = expression(3)
+
+
+def closures(rounds):
+    total = 0
+    for n in range(rounds * 3):
+        total += SHARED_FUNCTION(n)
+    return total
+
+
+def namespaces(rounds):
+    total = 0
+    for n in range(rounds * 4):
+        total += sum(vars(Point(n % 5, n % 3)).values())
+    return total
+
+
+def weak_references(rounds):
+    total = 0
+    for n in range(rounds * 4):
+        point = Point(n % 5, n % 3)
+        total += weakref.ref(point)().norm()
+    return total
+
+
 WORKLOADS = {f.__name__: f for f in (arithmetic, objects, lists, strings, dicts, json_dumps, regex,
-                                     exceptions, generators, shared_reads)}
+                                     exceptions, generators, shared_reads, closures,
+                                     namespaces, weak_references)}
 
 
 def run(work, threads, rounds, counts):

@@ -82,7 +82,7 @@ mutant "flush leaves the net in the table" $c \
     '/^elision_coalesce_flush/,/^}/s/net_\[slot\] = 0/net_[slot] += 0/'
 mutant "flush drops a loan's credit" $c 's/delta -= close_loan/(void)close_loan/'
 mutant "an overflowing change is lost" $c \
-    '/overflows\+\+/,/return;/s/apply\(table, object, delta\)/(void)0/'
+    '/overflows\+\+/,/return;/s/apply\(table, object, delta\)/delta - delta/'
 mutant "a slot in use is taken" $c 's/if \(table->net_\[slot\] == 0\)/if (true)/'
 mutant "an object is looked for in one slot only" $c \
     '/^find_slot/,/^}/s/probe < ELISION_COALESCE_PROBES/probe < 1/'
@@ -96,6 +96,13 @@ mutant "a loan not in use is kept" $c \
     '/^touched/,/^}/s/key_\[slot\] = HIDDEN/net_[slot] = 0/'
 mutant "what was flushed is found by the first look" $c \
     '/^elision_coalesce_flush/,/^}/s/table->key_\[slot\] = HIDDEN;//'
+mutant "a hint is taken for the loan" $c 's/(hint <= table->loans_) && [^{]*\{/\1) {/'
+mutant "the last loan is forgotten when one is closed" $c \
+    's/put_loan\(table, i, table->loan_\[--table->loans_\]\);/--table->loans_;/'
+mutant "the last reference is not noticed when it is dropped" $c \
+    's/left == elision_coalesce_credit\(table, object\)/false/'
+mutant "an object with references is taken for dropped" $c \
+    's/left == elision_coalesce_credit\(table, object\)/true/'
 mutant "detach keeps loans" $c 's/what == ELISION_SETTLE_DETACH/false/g'
 mutant "what dies at a section's end is not destroyed" $c 's/^( +)table->ops_->destroy\(.*$/\1;/'
 mutant "settled after leaving" tests/refcount/heap.c \
