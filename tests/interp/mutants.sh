@@ -74,6 +74,11 @@ lookups() {
     ! grep -q '^not ok' "$work/seen"
 }
 
+works() {
+    tests/interp/workloads.sh "$python" "$@" 2>&1 | tee "$work/seen"
+    ! grep -q '^not ok' "$work/seen"
+}
+
 leaks() {
     ELISION_POLICY=static-6 ELISION_LENGTH=1 timeout -k 5 "$limit" out/bin/rtmgrind --quiet \
         "$python" tests/interp/leaks.py 4 1 2>&1 | tail -n 3 | tee "$work/seen"
@@ -101,7 +106,8 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups dying memory "lifecycle counts_seen_by_extensions" \
+for test in unsafe leaks handover lookups dying memory "works namespaces" \
+    "lifecycle counts_seen_by_extensions" \
     "lifecycle last_reference_dropped_elsewhere lifecycle_c" "lifecycle loans_end" \
     "lifecycle kill_switch_while_threads_run"; do
     SECONDS=0
@@ -137,8 +143,12 @@ mutant "the table is not told counts: objects die when sections end" elision_ref
     's/^ +\.count = count,$//' lifecycle last_reference_dropped_elsewhere lifecycle_c
 mutant "nor is a dying object taken out of it" elision_refs \
     '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//;s/^ +\.count = count,$//' dying
-mutant "the collector does not see what finalizers did to counts" gc_free_threading \
-    '/after the finalization/,/StopTheWorld/s/_PyElision_StopCounting\(.*//' dying
+mutant "the collector does not see what waits in its thread's table" gc_free_threading \
+    's/_PyElision_StopCounting\(.*//' dying
+mutant "the collector uses the table" gc_free_threading \
+    's/_PyElision_StopCounting/_PyElision_Settle/' works namespaces
+mutant "shared keys are counted where they are" elision_refs \
+    '/^_PyElision_CountKeysSlow/,/^}/s/is_dying\(object\)/1/' works namespaces
 mutant "loans are kept at a detach" elision_refs 's/all \? ELISION_SETTLE_DETACH : //' \
     lifecycle loans_end
 tap_done

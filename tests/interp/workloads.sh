@@ -3,18 +3,22 @@
 #
 # Kinds of Python work with the GIL elided on four threads (evidence: emulated): results are
 # right, and at least nine transactions in ten commit. It guards against a collapse; the figures
-# themselves are in docs/refcount.md.
+# themselves are in docs/refcount.md. workloads.sh [PYTHON [KIND...]]
 set -u -o pipefail
 . tests/tap.sh
 
-python=out/python/bin/python3
+python=${1:-out/python/bin/python3}
 program=tests/interp/workloads.py
 unset ELISION_BACKEND
 export PYTHON_GIL=1 PYTHON_ELISION=1 PYTHONHASHSEED=0
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
-"$python" "$program" --list >"$work/list"
+if [ $# -gt 1 ]; then
+    printf '%s\n' "${@:2}" >"$work/list"
+else
+    "$python" "$program" --list >"$work/list"
+fi
 xargs -P 2 -I{} sh -c "timeout 300 out/bin/rtmgrind $python $program {} 4 1500 \
     >$work/{}.json 2>$work/{}.report" <"$work/list"
 
@@ -35,7 +39,7 @@ while read -r name; do
         nine_in_ten "$name" "${commits:-0}" "${starts:-1}"
 done <"$work/list"
 
-# A collection stops all threads, and should take no longer than where the GIL is the plain one, also
+# A collection stops all threads, and should take no longer than by the plain GIL, also when it is
 # of garbage that another thread made.
 collection() {
     PYTHON_ELISION=$1 timeout 300 out/bin/rtmgrind -q "$python" -c '
