@@ -159,15 +159,14 @@ decay_suspects(struct elision_coalesce *table)
 
 /* --- Adding ------------------------------------------------------------------------------------*/
 
-/* The object's net is below 0. If all that is left of it is what this table has on loan, its last
- * reference has just been dropped, and its users expect it to die now. */
+/* If all that is left of the object is what this table has on loan, its last reference has just
+ * been dropped, and its users expect it to die now. */
 __attribute__((noinline)) void
-elision_coalesce_dropped_(struct elision_coalesce *table, void *object, int32_t net)
+elision_coalesce_dropped_(struct elision_coalesce *table, void *object)
 {
-    int64_t left =
-        table->ops_->count == NULL ? INT64_MAX : table->ops_->count(object, table->arg_) + net;
-
-    if (left <= ELISION_LOAN_CREDIT && left == elision_coalesce_credit(table, object)) {
+    if (table->ops_->count != NULL &&
+        table->ops_->count(object, table->arg_) + elision_coalesce_net(table, object) ==
+            elision_coalesce_credit(table, object)) {
         elision_coalesce_flush(table, object);
     }
 }
@@ -183,7 +182,7 @@ elision_coalesce_add_slow_(struct elision_coalesce *table, void *object, int32_t
         if (UNLIKELY(slot < 0)) {
             table->stats_.overflows++;
             if (apply(table, object, delta) == 0 && delta < 0) {
-                elision_coalesce_dropped_(table, object, 0);
+                elision_coalesce_dropped_(table, object);
             }
             return;
         }
@@ -197,7 +196,7 @@ elision_coalesce_add_slow_(struct elision_coalesce *table, void *object, int32_t
     }
     table->net_[slot] += delta;
     if (table->net_[slot] < 0) {
-        elision_coalesce_dropped_(table, object, table->net_[slot]);
+        elision_coalesce_dropped_(table, object);
     }
 }
 

@@ -147,8 +147,8 @@ struct elision_loan_ {
 
 /* One thread's table. Members are private. Its owner alone touches it. */
 struct elision_coalesce {
-    uintptr_t key_[ELISION_COALESCE_SLOTS];
-    int32_t net_[ELISION_COALESCE_SLOTS] ELISION_ALIGNED;
+    int32_t net_[ELISION_COALESCE_SLOTS];
+    uintptr_t key_[ELISION_COALESCE_SLOTS] ELISION_ALIGNED;
     struct elision_loan_ loan_[ELISION_LOANS] ELISION_ALIGNED; /* the first loans_ of them */
     uint8_t loan_hint_[ELISION_COALESCE_SLOTS]; /* by an object's slot: 1 + where its loan may be */
     const struct elision_coalesce_ops *ops_ ELISION_ALIGNED;
@@ -172,8 +172,7 @@ ELISION_API void elision_coalesce_init(struct elision_coalesce *table,
 /* Continue elision_coalesce_add and elision_coalesce_begin. */
 ELISION_API void elision_coalesce_add_slow_(struct elision_coalesce *table, void *object,
                                             int32_t delta);
-ELISION_API void elision_coalesce_dropped_(struct elision_coalesce *table, void *object,
-                                           int32_t net);
+ELISION_API void elision_coalesce_dropped_(struct elision_coalesce *table, void *object);
 ELISION_API void elision_coalesce_learn_(struct elision_coalesce *table);
 
 /* The slot an object's address hashes to. Two instructions: low bits are what differs. */
@@ -196,9 +195,9 @@ elision_coalesce_try_add(struct elision_coalesce *table, void *object, int32_t d
     if (__builtin_expect(table->key_[slot] != (uintptr_t)object, 0)) {
         return false;
     }
-    int32_t net = table->net_[slot] += delta;
-    if (delta < 0 && __builtin_expect(net < 0, 0)) {
-        elision_coalesce_dropped_(table, object, net);
+    table->net_[slot] += delta;
+    if (delta < 0 && __builtin_expect(table->net_[slot] < 0, 0)) {
+        elision_coalesce_dropped_(table, object);
     }
     return true;
 }

@@ -183,7 +183,7 @@ elision_ref_get(struct elision_ref_thread *self, elision_ref_t *ref)
     /* Others read the owner's word to see whether the object is immortal: relaxed, no order. */
     uint32_t local = __atomic_load_n(&ref->local_, __ATOMIC_RELAXED) + 1;
 
-    if (local == 0) {
+    if (__builtin_expect(local == 0, 0)) {
         return;
     }
     if (__atomic_load_n(&ref->owner_, __ATOMIC_RELAXED) == self) {

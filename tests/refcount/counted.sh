@@ -40,6 +40,7 @@ at_most plain 4
 at_most atomic 8
 at_most table 25
 at_most owner 25
-# All of elision_ref_get and elision_ref_put: immortal? owner? in a section? then the table.
-at_most coalesced 35
+# All of elision_ref_get and elision_ref_put: immortal? owner? in a section? then the table, and:
+# was it the last?
+at_most coalesced 37
 tap_done

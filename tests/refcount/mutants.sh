@@ -100,9 +100,9 @@ mutant "a hint is taken for the loan" $c 's/(hint <= table->loans_) && [^{]*\{/\
 mutant "the last loan is forgotten when one is closed" $c \
     's/put_loan\(table, i, table->loan_\[--table->loans_\]\);/--table->loans_;/'
 mutant "the last reference is not noticed when it is dropped" $c \
-    's/left == elision_coalesce_credit\(table, object\)/false/'
+    '/^elision_coalesce_dropped_/,/^}/s/count != NULL/count == NULL/'
 mutant "an object with references is taken for dropped" $c \
-    's/left == elision_coalesce_credit\(table, object\)/true/'
+    '/^elision_coalesce_dropped_/,/^}/s/==$/>=/'
 mutant "detach keeps loans" $c 's/what == ELISION_SETTLE_DETACH/false/g'
 mutant "what dies at a section's end is not destroyed" $c 's/^( +)table->ops_->destroy\(.*$/\1;/'
 mutant "settled after leaving" tests/refcount/heap.c \
