@@ -303,13 +303,14 @@ rtm_sys_futex(VexGuestAMD64State *gs)
 }
 
 /* A signal handler is about to run on a thread that waits here: the call is
- * over, with EINTR or, for SA_RESTART, begins again after the handler. */
+ * over, with EINTR or, for SA_RESTART, begins again after the handler. A wait
+ * for a futex that has an end is never begun again. */
 void
 rtm_sys_interrupted(struct rtm_thread *t, Int sig)
 {
     const Bool sleep = t->wait == RTM_W_SLEEP;
     const Bool restart = sig > 0 && sig <= _VKI_NSIG && (rtm_sa_flags[sig] & VKI_SA_RESTART) &&
-                         t->wait == RTM_W_FUTEX;
+                         t->wait == RTM_W_FUTEX && t->wait_end == RTM_NEVER;
     ULong rax = (ULong)-VKI_EINTR;
     ULong rip = VG_(get_IP)(t->tid) + 2; /* SYSCALL is two bytes */
 

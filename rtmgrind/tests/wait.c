@@ -6,7 +6,10 @@
 #include "rtmgrind/tests/team.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -393,6 +396,58 @@ time_out_waits_for_another_process(void **state)
     waitpid(child, NULL, 0);
 }
 
+/* ------------------------------------------------------------------ */
+/* Signals                                                             */
+
+static int word;
+
+static void
+ignore(int sig)
+{
+    (void)sig;
+}
+
+/* ret: 0, or what went wrong with a wait for `word`; p: when it is to end */
+static void *
+wait_for_word(void *p)
+{
+    return (void *)(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, p, NULL, 0) == 0
+                        ? 0
+                        : (intptr_t)errno);
+}
+
+/* ret: what a wait for `word` ended with, interrupted 1 ms after it began, woken after 2 */
+static intptr_t
+interrupted_wait(struct timespec *end)
+{
+    pthread_t waiter;
+    void *result;
+
+    assert_int_equal(pthread_create(&waiter, NULL, wait_for_word, end), 0);
+    sleep_ms(1);
+    pthread_kill(waiter, SIGUSR1);
+    sleep_ms(1);
+    syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
+    assert_int_equal(pthread_join(waiter, &result), 0);
+    return (intptr_t)result;
+}
+
+/* SA_RESTART begins it again only if it has no end (the kernel's futex_wait). */
+static void
+signal_ends_a_wait_that_has_an_end(void **state)
+{
+    struct sigaction sa = {.sa_handler = ignore, .sa_flags = SA_RESTART};
+    struct timespec ms20 = {.tv_nsec = 20000000};
+
+    (void)state;
+    assert_int_equal(sigaction(SIGUSR1, &sa, NULL), 0);
+    assert_int_equal(interrupted_wait(&ms20), EINTR);
+    assert_int_equal(interrupted_wait(NULL), 0);
+    sa.sa_flags = 0;
+    assert_int_equal(sigaction(SIGUSR1, &sa, NULL), 0);
+    assert_int_equal(interrupted_wait(NULL), EINTR);
+}
+
 int
 main(void)
 {
@@ -416,6 +471,7 @@ main(void)
         cmocka_unit_test(mutex_times_out),
         cmocka_unit_test(join_times_out),
         cmocka_unit_test(time_out_waits_for_another_process),
+        cmocka_unit_test(signal_ends_a_wait_that_has_an_end),
     };
 
     return LITMUS_MAIN(tests);
