@@ -108,7 +108,7 @@ mutant() {
 tap_ok "the control, unchanged, is built" variant elision_glue ""
 for test in unsafe leaks handover lookups dying memory "works namespaces" \
     "lifecycle counts_seen_by_extensions" \
-    "lifecycle last_reference_dropped_elsewhere lifecycle_c" "lifecycle loans_end" \
+    "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
     "lifecycle kill_switch_while_threads_run"; do
     SECONDS=0
     # shellcheck disable=SC2086 # a command
@@ -141,14 +141,10 @@ mutant "a decrement of a dying object waits" elision_refs \
     '/^decrement/,/^}/s/!is_dying\(op\)/1/' dying
 mutant "the table is not told counts: objects die when sections end" elision_refs \
     's/^ +\.count = count,$//' lifecycle last_reference_dropped_elsewhere lifecycle_c
-mutant "nor is a dying object taken out of it" elision_refs \
-    '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//;s/^ +\.count = count,$//' dying
 mutant "the collector does not see what waits in its thread's table" gc_free_threading \
     's/_PyElision_StopCounting\(.*//' dying
 mutant "the collector uses the table" gc_free_threading \
     's/_PyElision_StopCounting/_PyElision_Settle/' works namespaces
 mutant "shared keys are counted where they are" elision_refs \
     '/^_PyElision_CountKeysSlow/,/^}/s/is_dying\(object\)/1/' works namespaces
-mutant "loans are kept at a detach" elision_refs 's/all \? ELISION_SETTLE_DETACH : //' \
-    lifecycle loans_end
 tap_done
