@@ -137,8 +137,6 @@ mutant "the owner's queue is given no reference" elision_refs \
     's/ \+ ONE_SHARED \+ _Py_REF_QUEUED/ + _Py_REF_QUEUED/' leaks
 mutant "an increment waits though there is one reference only" elision_refs \
     '/^increment/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions
-mutant "a decrement of a dying object waits" elision_refs \
-    '/^decrement/,/^}/s/!is_dying\(op\)/1/' dying
 mutant "the table is not told counts: objects die when sections end" elision_refs \
     's/^ +\.count = count,$//' lifecycle last_reference_dropped_elsewhere lifecycle_c
 mutant "the collector does not see what waits in its thread's table" gc_free_threading \
