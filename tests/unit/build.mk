@@ -17,7 +17,8 @@ TESTS += $(UNIT_BINS)
 # Programs that scripts run under rtmgrind.
 $(OUT)/tests/counted: $(OUT)/obj/tests/unit/counted.o $(OUT)/lib/libelision.a
 $(OUT)/tests/abort-at: $(OUT)/obj/tests/unit/abort_at.o $(OUT)/lib/libelision.a
-$(OUT)/tests/counted $(OUT)/tests/abort-at:
+$(OUT)/tests/embedding: $(OUT)/obj/docs/embedding.o $(OUT)/lib/libelision.a
+$(OUT)/tests/counted $(OUT)/tests/abort-at $(OUT)/tests/embedding:
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CC) $(CFLAGS) -pthread -Wl,-z,now $(LDFLAGS) -o $@ $^
@@ -31,6 +32,8 @@ $(OUT)/tests/counted-tbb.built: tests/unit/counted_tbb.cc rtmgrind/rtmgrind.h
 	@touch $@
 
 tests/unit/counted.sh: $(OUT)/tests/counted $(OUT)/tests/counted-tbb.built
+tests/unit/embedding.sh: $(OUT)/tests/embedding
 tests/unit/emulated.sh: $(UNIT_BINS) $(OUT)/tests/abort-at
-TESTS += tests/unit/counted.sh tests/unit/emulated.sh tests/unit/install.sh tests/unit/matrix.sh
+TESTS += tests/unit/counted.sh tests/unit/embedding.sh tests/unit/emulated.sh
+TESTS += tests/unit/install.sh tests/unit/matrix.sh
 TESTS_LONG += tests/unit/matrix.sh
