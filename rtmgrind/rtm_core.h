@@ -10,6 +10,7 @@
 #define RTM_CORE_H
 
 #include "pub_tool_basics.h"
+#include "pub_tool_aspacemgr.h"
 #include "pub_tool_vki.h"
 
 /* The big lock.  coregrind calls it through this table and pulls in its own
@@ -91,6 +92,13 @@ extern void __real_vgPlain_synth_fault_perms(ThreadId tid, Addr a);
 extern void __wrap_vgPlain_synth_fault_perms(ThreadId tid, Addr a);
 extern void __real_vgPlain_synth_fault_mapping(ThreadId tid, Addr a);
 extern void __wrap_vgPlain_synth_fault_mapping(ThreadId tid, Addr a);
+/* Debug information: the core notices mappings of objects, looks at the segment, and reads. */
+extern ULong __real_vgPlain_di_notify_mmap(Addr a, Bool allow_SkFileV, Int use_fd);
+extern ULong __wrap_vgPlain_di_notify_mmap(Addr a, Bool allow_SkFileV, Int use_fd);
+extern NSegment const *__real_vgPlain_am_find_nsegment(Addr a);
+extern NSegment const *__wrap_vgPlain_am_find_nsegment(Addr a);
+extern Bool __real_vgPlain_use_CF_info(void *uregs, Addr min_accessible, Addr max_accessible);
+extern Bool __wrap_vgPlain_use_CF_info(void *uregs, Addr min_accessible, Addr max_accessible);
 
 extern void VG_(discard_translations)(Addr start, ULong range, const HChar *who);
 

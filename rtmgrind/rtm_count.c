@@ -5,12 +5,11 @@
  */
 
 #include "rtm_count.h"
-#include "pub_tool_debuginfo.h"
 
 struct interned {
     struct interned *next;
     UWord key;
-    HChar *s;
+    HChar s[];
 };
 
 struct rtm_counts rtm_counts;
@@ -53,25 +52,33 @@ rtm_intern(const HChar *s)
     init();
     n = VG_(HT_lookup)(strings, key);
     if (!n) {
-        n = VG_(malloc)("rtm.string", sizeof *n);
+        n = VG_(malloc)("rtm.string", sizeof *n + VG_(strlen)(s) + 1);
         n->key = key;
-        n->s = VG_(strdup)("rtm.label", s);
+        VG_(strcpy)(n->s, s);
         VG_(HT_add_node)(strings, n);
     }
     return n->s;
+}
+
+/* Of an interned string, or NULL: what it says, not where it lies, which other things decide. */
+static UWord
+key_of(const HChar *s)
+{
+    return s ? ((const struct interned *)(s - offsetof(struct interned, s)))->key : 0;
 }
 
 struct rtm_site *
 rtm_site_of(Addr pc, const HChar *label)
 {
     static struct rtm_site *last;
-    const UWord key = mix(pc, (UWord)label);
     struct rtm_site *s;
+    UWord key;
 
     if (last && last->pc == pc && last->label == label) {
         return last;
     }
     init();
+    key = mix(pc, key_of(label));
     s = VG_(HT_lookup)(sites, key);
     if (!s) {
         s = VG_(calloc)("rtm.site", 1, sizeof *s);
@@ -326,47 +333,6 @@ rtm_sum(const ULong *by_cause)
         n += by_cause[i];
     }
     return n;
-}
-
-/* ------------------------------------------------------------------ */
-/* Names                                                               */
-
-const HChar *
-rtm_where(Addr pc, HChar *buf, SizeT size)
-{
-    const DiEpoch ep = VG_(current_DiEpoch)();
-    const HChar *fn, *file, *dir;
-    UInt line;
-    Int n;
-
-    if (!pc) {
-        return "the kernel";
-    }
-    if (!VG_(get_fnname_w_offset)(ep, pc, &fn)) {
-        VG_(snprintf)(buf, size, "0x%lx", pc);
-        return buf;
-    }
-    n = VG_(snprintf)(buf, size, "%s", fn);
-    if (VG_(get_filename_linenum)(ep, pc, &file, &dir, &line) && n < (Int)size) {
-        VG_(snprintf)(buf + n, size - n, " (%s:%u)", file, line);
-    }
-    return buf;
-}
-
-const HChar *
-rtm_what_is(Addr a, HChar *buf, SizeT size)
-{
-    const HChar *name;
-    PtrdiffT offset;
-
-    if (VG_(get_datasym_and_offset)(VG_(current_DiEpoch)(), a, &name, &offset)) {
-        VG_(snprintf)(buf, size, "%s+%ld", name, offset);
-    }
-    else {
-        const NSegment *seg = VG_(am_find_nsegment)(a);
-        VG_(snprintf)(buf, size, "0x%lx%s", a, seg && seg->isCH ? " (heap)" : "");
-    }
-    return buf;
 }
 
 /* ------------------------------------------------------------------ */

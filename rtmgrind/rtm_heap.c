@@ -165,7 +165,11 @@ rtm_heap_entry(struct rtm_ir *c, Addr pc)
     const HChar *name;
     Int args;
 
-    if (!rtm_opt.heap || !VG_(get_fnname_if_entry)(VG_(current_DiEpoch)(), pc, &name)) {
+    if (!rtm_opt.heap) {
+        return;
+    }
+    rtm_names_read(pc);
+    if (!VG_(get_fnname_if_entry)(VG_(current_DiEpoch)(), pc, &name)) {
         return;
     }
     if (VG_STREQ(name, "free") || VG_STREQ(name, "__libc_free") || VG_STREQ(name, "cfree")) {

@@ -23,7 +23,7 @@
  *   rtm_fault.c    host faults inside a transaction; signals
  *   rtm_page.c     page faults of first touches, by option
  *   rtm_count.c    counts by site, conflict and unfriendly instruction;
- *                  rtm_text.c and rtm_json.c print them
+ *                  rtm_text.c and rtm_json.c print them, with names (rtm_names.c)
  *
  * All of this runs under the core's big lock (one client thread at a time),
  * except the few functions of rtm_sched.c that say otherwise.
@@ -444,6 +444,9 @@ void rtm_page_give_back(void);
 void rtm_fault_install(void);
 Bool rtm_fault_pending(void); /* one of rtm_cur, for its own host thread */
 void rtm_fault_deliver(void); /* there */
+
+/* rtm_names.c: names there are near a are read, if they were not */
+void rtm_names_read(Addr a);
 
 /* rtm_count.c */
 const HChar *rtm_intern(const HChar *s);
