@@ -2,7 +2,7 @@
 PACKAGES_TEST += hwloc-nox libbenchmark-tools python3
 BENCH_TESTS = $(addprefix tests/bench/,plans.sh quick.sh shim.sh peers.sh hwcheck.sh)
 TESTS += $(BENCH_TESTS)
-TESTS_LONG += tests/bench/quick.sh
+TESTS_LONG += tests/bench/quick.sh tests/bench/hwcheck.sh
 TESTS_LATE += tests/bench/interp.sh
 $(BENCH_TESTS): $(OUT)/bin/elision-bench $(OUT)/bin/rtmgrind
 tests/bench/shim.sh: $(OUT)/tests/bench/shim

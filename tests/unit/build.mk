@@ -33,7 +33,8 @@ $(OUT)/tests/counted-tbb.built: tests/unit/counted_tbb.cc rtmgrind/rtmgrind.h
 
 tests/unit/counted.sh: $(OUT)/tests/counted $(OUT)/tests/counted-tbb.built
 tests/unit/embedding.sh: $(OUT)/tests/embedding
-tests/unit/emulated.sh: $(UNIT_BINS) $(OUT)/tests/abort-at
-TESTS += tests/unit/counted.sh tests/unit/embedding.sh tests/unit/emulated.sh
-TESTS += tests/unit/install.sh tests/unit/matrix.sh
-TESTS_LONG += tests/unit/matrix.sh
+tests/unit/emulated.sh: $(UNIT_BINS)
+tests/unit/abort_at.sh: $(OUT)/tests/abort-at
+UNIT_LONG = $(addprefix tests/unit/,abort_at.sh matrix.sh)
+TESTS += $(addprefix tests/unit/,counted.sh embedding.sh emulated.sh install.sh) $(UNIT_LONG)
+TESTS_LONG += $(UNIT_LONG)
