@@ -7,7 +7,8 @@
  *                  on the auxiliary lock; the lock when it has cost many times what the site's
  *                  sections usually take, or one attempt much more than that: a long one among
  *                  short ones does not win by trying
- *     capacity     halves the length; retries while that can help, then the lock
+ *     capacity     halves the length, for a while if it has proven itself; retries while that can
+ *                  help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed
  *     irrevocable  the lock
  *     debug, nested, other explicit   as the table says
@@ -23,6 +24,7 @@
 #define TRIES_NEW 4        /* of the first section; half as many until one commits */
 #define WINDOW 32u         /* sections that needed the policy */
 #define LENGTHEN_STREAK 64 /* commits without an abort before a section gets longer */
+#define PROVEN 16          /* commits after which a section that is too large is an exception */
 #define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
 
 static void
@@ -41,6 +43,40 @@ shorten(struct elision_policy_state *state, uint32_t numerator, uint32_t denomin
 
     state->length = shorter > 0 ? shorter : 1;
     state->streak = 0;
+}
+
+/* A section outgrew the cache. If sections of this length usually do not, what did it is one large
+ * thing, a list that grows, say: the length is halved until sections have gone past it. */
+static void
+outgrown(struct elision_policy_state *state)
+{
+    if (state->cut == 0 && state->proven < PROVEN) {
+        state->proven = 0;
+        shorten(state, 1, 2);
+        return;
+    }
+    if (state->length >> state->cut > 1) {
+        state->cut++;
+    }
+    state->cut_left = 1u << state->cut;
+    state->streak = 0;
+}
+
+/* count sections have committed: is what was too large behind them? */
+static void
+gone_past(struct elision_policy_state *state, uint32_t count)
+{
+    if (state->cut == 0) {
+        state->proven += count < PROVEN ? count : PROVEN;
+        state->proven = state->proven < PROVEN ? state->proven : PROVEN;
+    }
+    else if (state->cut_left > count) {
+        state->cut_left -= count;
+    }
+    else {
+        state->cut = 0;
+        state->proven = 0;
+    }
 }
 
 /* Moving average with weight 1/8 of whether retrying after a reason failed. */
@@ -80,13 +116,13 @@ static enum policy_answer
 adaptive_abort(const struct policy_event *event)
 {
     struct elision_policy_state *state = event->state;
-    uint32_t length = state->length;
+    bool shortest = elision_policy_length_(event->params, state) == 1;
 
     switch (event->reason) {
     case ELISION_ABORT_BUSY: return POLICY_TABLE;
     case ELISION_ABORT_CAPACITY:
-        shorten(state, 1, 2);
-        if (length == 1 && !event->may_retry) {
+        outgrown(state);
+        if (shortest && !event->may_retry) {
             return POLICY_LOCK;
         }
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
@@ -124,6 +160,7 @@ adaptive_commits(const struct elision_policy_params *params, struct elision_poli
 {
     state->window_commits += count < WINDOW ? count : WINDOW;
     roll_window(state);
+    gone_past(state, count);
     state->streak += count;
     if (state->streak >= LENGTHEN_STREAK && state->length < params->length_max) {
         state->length += state->length / 8 + 1;

@@ -49,6 +49,37 @@ adaptive_capacity_shortens_to_one(void **unused)
     }
 }
 
+/* One large thing among sections that have proven their length costs the length for a while: as
+ * many sections as make up a whole one. A second one soon after is no exception. */
+static void
+adaptive_goes_past_what_is_too_large(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+    uint32_t whole = params->length;
+
+    (void)unused;
+    (void)elision_policy_enter_(params, &state, &attempt);
+    elision_policy_commits_(params, &state, 16);
+    for (uint32_t length = whole / 2; length >= whole / 8; length /= 2) {
+        (void)elision_policy_enter_(params, &state, &attempt);
+        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
+        assert_int_equal(elision_policy_length_(params, &state), length);
+    }
+    for (uint32_t left = 8; left > 0; left--) {
+        assert_int_equal(elision_policy_length_(params, &state), whole / 8);
+        attempt.total = 0;
+        assert_in_range(elision_policy_commit_(params, &state, &attempt, 0), 1,
+                        left > 1 ? left - 1 : UINT32_MAX);
+    }
+    assert_int_equal(elision_policy_length_(params, &state), whole);
+    elision_policy_commits_(params, &state, 15);
+    (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
+    elision_policy_commits_(params, &state, 32);
+    assert_int_equal(elision_policy_length_(params, &state), whole / 2);
+}
+
 static void
 adaptive_lengthens_slowly_up_to_the_limit(void **unused)
 {
@@ -275,6 +306,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adaptive_capacity_shortens_to_one),
+        cmocka_unit_test(adaptive_goes_past_what_is_too_large),
         cmocka_unit_test(adaptive_lengthens_slowly_up_to_the_limit),
         cmocka_unit_test(adaptive_gives_up_and_decays),
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
