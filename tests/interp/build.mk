@@ -7,7 +7,7 @@ INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
 
 TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh workloads.sh \
-    handover.sh lookups.sh cpython.sh counted.sh leaks.sh mutants.sh)
+    handover.sh lookups.sh guide.sh cpython.sh counted.sh leaks.sh mutants.sh)
 STRESS += $(INTERP_TESTS)/leaks_long.sh $(INTERP_TESTS)/injected.sh
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \
