@@ -3,7 +3,7 @@
 # libelision: out/lib/libelision.a (position independent) and out/lib/libelision.so.0. The sources
 # of probes/ and fallback/ that belong to the library are part of it.
 
-PACKAGES += systemtap-sdt-dev pkg-config
+PACKAGES += libjansson-dev systemtap-sdt-dev pkg-config
 
 ELISION_VERSION = 0.1.0
 ELISION_SONAME = libelision.so.0
@@ -48,7 +48,7 @@ $(OUT)/obj/elision/knobs_doc: $(OUT)/obj/elision/doc/knobs_doc.o $(OUT)/obj/elis
 $(OUT)/bin/elision: $(OUT)/obj/elision/command/command.o $(OUT)/lib/libelision.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(CC) $(CFLAGS) -pthread -Wl,-z,now $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) -pthread -Wl,-z,now $(LDFLAGS) -o $@ $^ -ljansson
 
 ALL += $(OUT)/bin/elision
 

@@ -233,13 +233,17 @@ print_text(const struct report *report, const char *name, const struct elision_s
     dprintf(report->fd, "\n");
 }
 
-/* A name in JSON: control characters, quotes and backslashes become '?'. */
+/* A name in JSON, RFC 8259 section 7. */
 static void
 print_name(int fd, const char *name)
 {
     for (const char *at = name; *at != '\0'; at++) {
-        bool plain = (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\';
-        dprintf(fd, "%c", plain ? *at : '?');
+        if ((unsigned char)*at < 0x20) {
+            dprintf(fd, "\\u%04x", (unsigned)*at);
+        }
+        else {
+            dprintf(fd, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+        }
     }
 }
 

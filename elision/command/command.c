@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,61 +119,52 @@ run(int argc, char **argv)
 
 /* --- Report ------------------------------------------------------------------------------------*/
 
-/* The number after "key": in text, which the library wrote. ret: false if it is not there */
+/* One row from an object of the report. ret: false if it is none of ours */
 static bool
-find_number(const char *text, const char *key, uint64_t *number)
+print_row(const char *name, const json_t *counters)
 {
-    char quoted[64];
+    json_int_t starts, commits, locked, fallbacks;
+    json_t *aborts;
 
-    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
-    const char *at = strstr(text, quoted);
-    if (at == NULL) {
+    if (name == NULL ||
+        json_unpack((json_t *)counters, "{s:I, s:I, s:I, s:I, s:o}", "starts", &starts, "commits",
+                    &commits, "locked", &locked, "fallbacks", &fallbacks, "aborts", &aborts) != 0) {
         return false;
     }
-    *number = strtoull(at + strlen(quoted), NULL, 10);
-    return true;
-}
-
-/* One row from the object that starts at text. ret: false if it is none of ours */
-static bool
-print_row(const char *name, int length, const char *text)
-{
-    uint64_t starts, commits, locked, fallbacks, aborts;
-
-    if (!find_number(text, "starts", &starts) || !find_number(text, "commits", &commits) ||
-        !find_number(text, "locked", &locked) || !find_number(text, "fallbacks", &fallbacks)) {
-        return false;
-    }
-    printf("%-28.*s %12" PRIu64 " %7.2f%% %12" PRIu64 " %12" PRIu64, length, name, starts,
-           starts != 0 ? 100.0 * (double)commits / (double)starts : 0.0, locked, fallbacks);
+    printf("%-28s %12" PRId64 " %7.2f%% %12" PRId64 " %12" PRId64, name, (int64_t)starts,
+           starts != 0 ? 100.0 * (double)commits / (double)starts : 0.0, (int64_t)locked,
+           (int64_t)fallbacks);
     for (int i = 0; i < ELISION_ABORT_REASONS; i++) {
         const char *reason = elision_abort_name((enum elision_abort)i);
-        if (find_number(text, reason, &aborts) && aborts != 0) {
-            printf(" %s %" PRIu64, reason, aborts);
+        json_int_t count = json_integer_value(json_object_get(aborts, reason));
+        if (count != 0) {
+            printf(" %s %" PRId64, reason, (int64_t)count);
         }
     }
     printf("\n");
     return true;
 }
 
-static char *
-read_all(const char *name)
+/* ret:   false if it is no report; what of it could be read has been printed */
+static bool
+print_report(const json_t *root)
 {
-    FILE *file = strcmp(name, "-") == 0 ? stdin : fopen(name, "r");
-    char *text = NULL;
-    size_t size = 0;
+    const json_t *sites = json_object_get(root, "sites");
+    const json_t *totals = json_object_get(root, "totals");
+    const json_t *site;
+    size_t i;
 
-    if (file == NULL) {
-        return NULL;
+    if (!json_is_array(sites) || !json_is_object(totals)) {
+        return false;
     }
-    if (getdelim(&text, &size, '\0', file) < 0) {
-        free(text);
-        text = strdup("");
+    printf("%-28s %12s %8s %12s %12s aborts\n", "site", "starts", "commits", "locked", "fallbacks");
+    json_array_foreach(sites, i, site)
+    {
+        if (!print_row(json_string_value(json_object_get(site, "name")), site)) {
+            return false;
+        }
     }
-    if (file != stdin) {
-        fclose(file);
-    }
-    return text;
+    return print_row("total", totals);
 }
 
 static int
@@ -181,29 +173,23 @@ report(int argc, char **argv)
     if (argc != 2) {
         return usage("report: which file?");
     }
-    char *text = read_all(argv[1]);
-    if (text == NULL) {
+    FILE *file = strcmp(argv[1], "-") == 0 ? stdin : fopen(argv[1], "r");
+    if (file == NULL) {
         fprintf(stderr, "elision: cannot read %s: %s\n", argv[1], strerror(errno));
         return STATUS_INPUT;
     }
-    char *sites = strstr(text, "\"sites\": [");
-    char *totals = strstr(text, "\"totals\": {");
-    if (sites == NULL || totals == NULL) {
+    json_t *root = json_loadf(file, 0, NULL);
+    bool good = root != NULL && print_report(root);
+    if (!good) {
         fprintf(stderr,
                 "elision: %s is no report; ELISION_STATS=json or `elision run --json` "
                 "writes one\n",
                 argv[1]);
-        free(text);
-        return STATUS_INPUT;
     }
-    printf("%-28s %12s %8s %12s %12s aborts\n", "site", "starts", "commits", "locked", "fallbacks");
-    for (char *at = strstr(sites, "{\"name\": \""); at != NULL; at = strstr(at, "{\"name\": \"")) {
-        at += strlen("{\"name\": \"");
-        (void)print_row(at, (int)strcspn(at, "\""), at);
+    json_decref(root);
+    if (file != stdin) {
+        fclose(file);
     }
-    *sites = '\0';
-    bool good = print_row("total", 5, totals);
-    free(text);
     return good ? STATUS_OK : STATUS_INPUT;
 }
 

@@ -144,9 +144,16 @@ tap_is "bad usage" $? 2
 tap_is "report of what is none" $? 3
 "$command" run --policy=nonsense true >/dev/null 2>&1
 tap_is "run with a policy that is none" $? 2
+sed -i 's/SITE_INIT("[a-z]*")/SITE_INIT("say \\"a\\\\b\\"")/' "$work/example.c"
+tap_ok "a site whose name has quotes" build gcc -std=c11
 "$command" run --output="$work/report" --json "$work/example" >/dev/null 2>&1
 tap_is "run has the program's status" $? 0
-tap_ok "report reads what run wrote" "$command" report "$work/report"
+tap_is "report reads what run wrote: a section, by site and in total" \
+    "$("$command" report "$work/report" | awk '$(NF - 1) == 1 { NF -= 4; print }')" \
+    'say "a\b"'$'\n'total
+head -c 300 "$work/report" >"$work/half"
+"$command" report "$work/half" >/dev/null 2>&1
+tap_is "half a report is none" $? 3
 cp "$command" "$work/setuid"
 set_uid() { chown nobody "$work/setuid" && chmod u+s "$work/setuid"; }
 case $(id -u),$(findmnt -no OPTIONS -T "$work" 2>/dev/null) in
