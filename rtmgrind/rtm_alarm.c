@@ -14,7 +14,7 @@ enum { TIMER_ABSTIME = 1 };
 static ULong
 time_of(const struct timer *x)
 {
-    return x->cpu ? rtm_process_cpu() : rtm_clock();
+    return x->cpu ? rtm_cpu_now(x->of) : rtm_clock();
 }
 
 static ULong
@@ -29,6 +29,8 @@ set(struct timer *x, ULong at, ULong interval_ns)
     x->at = at;
     x->interval_ns = interval_ns;
     x->held = False;
+    x->missed = 0;
+    x->overrun = 0;
     rtm_sched.timers = True;
     rtm_sched_refresh();
 }
@@ -123,10 +125,10 @@ void
 rtm_timer_created(Int clock, Addr event, Addr id)
 {
     const vki_sigevent_t *e = (const vki_sigevent_t *)event;
-    const Int notify = e ? e->sigev_notify : NOTIFY_SIGNAL;
+    const Int notify = e ? e->sigev_notify : NOTIFY_SIGNAL, whose = rtm_cpu_clock(clock);
     struct timer *x;
 
-    if (clock < 0 || clock > CPUTIME_PROCESS ||
+    if ((clock < 0 && whose < 0) ||
         (notify != NOTIFY_SIGNAL && notify != NOTIFY_NONE && notify != NOTIFY_THREAD_ID)) {
         return; /* the kernel's, in real time */
     }
@@ -134,7 +136,8 @@ rtm_timer_created(Int clock, Addr event, Addr id)
     x->posix = True;
     x->id = *(const Int *)id;
     x->clock = clock;
-    x->cpu = clock == CPUTIME_PROCESS;
+    x->cpu = whose >= 0;
+    x->of = x->cpu ? whose : 0;
     x->sig = notify == NOTIFY_NONE ? 0 : e ? e->sigev_signo : VKI_SIGALRM;
     x->lwp = notify == NOTIFY_THREAD_ID ? e->vki_sigev_notify_thread_id : 0;
     x->value.sival_int = x->id;
@@ -216,6 +219,7 @@ answer(VexGuestAMD64State *gs)
     switch (gs->guest_RAX) {
     case __NR_timer_settime: return timer_settime(gs, *p, gs->guest_RDX, gs->guest_R10);
     case __NR_timer_gettime: return timer_gettime(gs, *p);
+    case __NR_timer_getoverrun: return rtm_sys_done(gs, (*p)->overrun);
     case __NR_timer_delete: return timer_delete(p);
     default: return RTM_SYS_PASS;
     }

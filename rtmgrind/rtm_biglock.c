@@ -102,22 +102,16 @@ lock_name(void)
     return "rtmgrind virtual time";
 }
 
-/* At start, and again in a forked child. */
-static struct sched_lock *
-lock_create(void)
+/* The others are not in the child; what the report counts, and processor time, begin anew. */
+static void
+forget_parent(void)
 {
-    static Bool created;
+    struct rtm_thread *me = rtm_cur;
     Int i;
 
-    rtm_reset_guard();
-    departing.word = NULL;
-    if (!created) {
-        created = True;
-        return (struct sched_lock *)&rtm_sched;
-    }
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
-        if (t->state != RTM_T_FREE && t != rtm_cur) {
+        if (t->state != RTM_T_FREE && t != me) {
             rtm_leave_core(t);
             t->state = RTM_T_FREE;
             t->lwp = 0;
@@ -125,21 +119,41 @@ lock_create(void)
             t->parked = t->aboard = False;
             rtm_sched.n_threads--;
         }
+        if (t != me) {
+            t->tid = VG_INVALID_THREADID;
+        }
     }
     rtm_forked_child = True;
     rtm_page_forked();
     rtm_timers_forget();
+    rtm_report_reset();
+    rtm_nondeterministic = 0;
+    rtm_sched.cpu = 0;
     rtm_sched.to_wake = NULL;
     rtm_holder = NULL;
-    if (rtm_cur) {
-        struct rtm_thread *me = rtm_cur;
+    if (me) {
         rtm_tx_forget_others(me);
         me->clock = rtm_clock();
+        me->cpu = 0;
         me->lwp = VG_(gettid)();
         me->state = RTM_T_READY;
         rtm_cur = NULL;
         rtm_sched.awaited = NULL;
     }
+}
+
+/* At start, and again in a forked child. */
+static struct sched_lock *
+lock_create(void)
+{
+    static Bool created;
+
+    rtm_reset_guard();
+    departing.word = NULL;
+    if (created) {
+        forget_parent();
+    }
+    created = True;
     return (struct sched_lock *)&rtm_sched;
 }
 

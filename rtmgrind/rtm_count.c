@@ -91,6 +91,29 @@ rtm_site_of(Addr pc, const HChar *label)
     return s;
 }
 
+struct rtm_ended *rtm_ended;
+Int rtm_n_ended;
+
+void
+rtm_count_ended(const struct rtm_thread *t)
+{
+    struct rtm_ended *e;
+
+    if (rtm_n_ended <= RTM_MAX_ENDED) {
+        if ((rtm_n_ended & (rtm_n_ended - 1)) == 0) { /* full, or none yet */
+            const SizeT n = rtm_n_ended ? 2 * rtm_n_ended : 1;
+            rtm_ended = VG_(realloc)("rtm.ended", rtm_ended, n * sizeof *e);
+        }
+        e = &rtm_ended[rtm_n_ended++];
+        *e = (struct rtm_ended){.tid = rtm_n_ended <= RTM_MAX_ENDED ? t->tid : 0};
+    }
+    e = &rtm_ended[rtm_n_ended - 1];
+    e->starts += t->starts;
+    e->commits += t->commits;
+    e->aborts += t->aborts;
+    e->cycles += t->cpu;
+}
+
 static Int
 log2_bucket(ULong n)
 {
@@ -230,6 +253,7 @@ rtm_report_reset(void)
 
     init();
     VG_(memset)(&rtm_counts, 0, sizeof rtm_counts);
+    rtm_n_ended = 0;
     VG_(HT_destruct)(conflicts, VG_(free));
     VG_(HT_destruct)(unfriendlies, VG_(free));
     conflicts = VG_(HT_construct)("rtm.conflicts");

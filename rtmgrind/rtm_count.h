@@ -42,6 +42,15 @@ struct rtm_unfriendly {
     ULong count;
 };
 
+/* A thread that has ended; the last row is that of all beyond RTM_MAX_ENDED, with number 0. */
+struct rtm_ended {
+    ThreadId tid;
+    ULong starts, commits, aborts, cycles;
+};
+enum { RTM_MAX_ENDED = 4096 };
+extern struct rtm_ended *rtm_ended;
+extern Int rtm_n_ended;
+
 struct rtm_counts {
     ULong starts, commits, aborts[RTM_C_LAST];
     ULong cycles_committed, cycles_aborted, conflicts_lost;

@@ -153,23 +153,32 @@ json_totals(void)
 }
 
 static void
+json_thread(ThreadId tid, ULong starts, ULong commits, ULong aborts, ULong cycles)
+{
+    json_open(NULL, "{");
+    json_num("tid", tid);
+    json_num("starts", starts);
+    json_num("commits", commits);
+    json_num("aborts", aborts);
+    json_num("cycles", cycles);
+    json_close("}");
+}
+
+static void
 json_threads(void)
 {
     Int i;
 
     json_open("threads", "[");
+    for (i = 0; i < rtm_n_ended; i++) {
+        const struct rtm_ended *e = &rtm_ended[i];
+        json_thread(e->tid, e->starts, e->commits, e->aborts, e->cycles);
+    }
     for (i = 1; i < RTM_MAX_THREADS; i++) {
         const struct rtm_thread *t = &rtm_threads[i];
-        if (t->tid == VG_INVALID_THREADID) {
-            continue;
+        if (t->tid != VG_INVALID_THREADID) {
+            json_thread(t->tid, t->starts, t->commits, t->aborts, t->cpu);
         }
-        json_open(NULL, "{");
-        json_num("tid", t->tid);
-        json_num("starts", t->starts);
-        json_num("commits", t->commits);
-        json_num("aborts", t->aborts);
-        json_num("cycles", t->cpu);
-        json_close("}");
     }
     json_close("]");
 }

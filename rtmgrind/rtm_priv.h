@@ -457,6 +457,7 @@ void rtm_count_abort(struct rtm_thread *t, ULong cycles);
 void rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at, Addr a, UChar words,
                         Bool requester_writes);
 void rtm_count_unfriendly(const HChar *what, Addr pc);
+void rtm_count_ended(const struct rtm_thread *t); /* its place is another's from now on */
 void rtm_report_reset(void);
 void rtm_report_final(void);
 void rtm_report_dump(const HChar *name);

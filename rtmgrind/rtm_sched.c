@@ -108,6 +108,19 @@ rtm_sched_threads_live(void)
     return rtm_sched.n_threads;
 }
 
+struct rtm_thread *
+rtm_thread_with(Int lwp)
+{
+    Int i;
+
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        if (rtm_threads[i].state != RTM_T_FREE && rtm_threads[i].lwp == lwp) {
+            return &rtm_threads[i];
+        }
+    }
+    return NULL;
+}
+
 /* ------------------------------------------------------------------ */
 /* Who runs next                                                       */
 
@@ -326,6 +339,9 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
 
     tl_assert(tid < RTM_MAX_THREADS);
     rtm_lock_guard();
+    if (t->tid != VG_INVALID_THREADID) {
+        rtm_count_ended(t);
+    }
     VG_(memset)(t, 0, sizeof *t);
     t->tx.touch = touch;
     t->tx.index = index;

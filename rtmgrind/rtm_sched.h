@@ -28,11 +28,21 @@ struct rtm_sched {
 };
 extern struct rtm_sched rtm_sched;
 
-/* What all threads ran, that of the running one too. */
+/* What a thread ran before its turn now, 0: what all threads did; and with that turn. */
+struct rtm_thread *rtm_thread_with(Int lwp); /* or NULL */
 static inline ULong
-rtm_process_cpu(void)
+rtm_cpu_before(Int lwp)
 {
-    return rtm_sched.cpu + rtm_clock() - rtm_cur->clock;
+    const struct rtm_thread *t = lwp ? rtm_thread_with(lwp) : NULL;
+
+    return lwp == 0 ? rtm_sched.cpu : t ? t->cpu : 0;
+}
+
+static inline ULong
+rtm_cpu_now(Int lwp)
+{
+    return rtm_cpu_before(lwp) +
+           (lwp == 0 || lwp == rtm_cur->lwp ? rtm_clock() - rtm_cur->clock : 0);
 }
 
 /* Whose host thread holds the big lock: it runs rtm_cur, which may be another thread. NULL while

@@ -98,13 +98,31 @@ base_ns(Int clock)
     }
 }
 
+Int
+rtm_cpu_clock(Int clock)
+{
+    enum { PROCESS = 2, THREAD = 3 }; /* CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID */
+    enum { OF_FILE = 3, OF_THREAD = 4, SHIFT = 3 };
+    const Int id = ~(clock >> SHIFT); /* clock_getcpuclockid, pthread_getcpuclockid */
+
+    if (clock >= 0) {
+        return clock == PROCESS ? 0 : clock == THREAD ? rtm_cur->lwp : -1;
+    }
+    if ((clock & OF_FILE) == OF_FILE) {
+        return -1;
+    }
+    if (clock & OF_THREAD) {
+        return id == 0 ? rtm_cur->lwp : rtm_thread_with(id) ? id : -1;
+    }
+    return id == 0 || id == VG_(getpid)() ? 0 : -1;
+}
+
 ULong
 rtm_when_it_reads(Int clock, ULong ns)
 {
     const ULong now = rtm_clock();
-    const ULong start = clock == CPUTIME_PROCESS || clock == CPUTIME_THREAD
-                            ? rtm_virtual_ns(clock) - rtm_cycles_to_ns(now)
-                            : base_ns(clock);
+    const ULong start =
+        rtm_cpu_clock(clock) >= 0 ? rtm_virtual_ns(clock) - rtm_cycles_to_ns(now) : base_ns(clock);
     const ULong then = ns > start ? rtm_ns_to_cycles(ns - start) : 0;
 
     return then > now ? then : now;
@@ -113,11 +131,10 @@ rtm_when_it_reads(Int clock, ULong ns)
 ULong
 rtm_virtual_ns(Int clock)
 {
-    switch (clock) {
-    case CPUTIME_THREAD: return rtm_cycles_to_ns(rtm_cur->cpu + rtm_clock() - rtm_cur->clock);
-    case CPUTIME_PROCESS: return rtm_cycles_to_ns(rtm_process_cpu());
-    default: return base_ns(clock) + rtm_cycles_to_ns(rtm_clock());
-    }
+    const Int whose = rtm_cpu_clock(clock);
+
+    return whose >= 0 ? rtm_cycles_to_ns(rtm_cpu_now(whose))
+                      : base_ns(clock) + rtm_cycles_to_ns(rtm_clock());
 }
 
 /* ------------------------------------------------------------------ */
@@ -163,7 +180,7 @@ rtm_put(Addr a, const void *value, SizeT n)
 static Bool
 known_clock(Int clock)
 {
-    return clock >= 0 && clock <= 11 && clock != 10;
+    return (clock >= 0 && clock <= TAI && clock != 10) || rtm_cpu_clock(clock) >= 0;
 }
 
 HWord
@@ -279,6 +296,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_getitimer:
     case __NR_timer_settime:
     case __NR_timer_gettime:
+    case __NR_timer_getoverrun:
     case __NR_timer_delete: return rtm_sys_timer(gs);
     default: return RTM_SYS_PASS;
     }

@@ -21,10 +21,9 @@ ULong rtm_ns_to_cycles(ULong ns);
 /* Not in all kernel headers that the core comes with. */
 enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435, SYS_EPOLL_PWAIT2 = 441 };
 
-enum {
-    CPUTIME_PROCESS = 2, /* CLOCK_PROCESS_CPUTIME_ID */
-    CPUTIME_THREAD = 3   /* CLOCK_THREAD_CPUTIME_ID */
-};
+/* Whose processor time the clock shows: a thread's number, or 0: all threads'; -1: nobody's, or
+ * another process's. */
+Int rtm_cpu_clock(Int clock);
 
 /* The program's memory. False: it may not be accessed so, and the kernel is to say that. A read by
  * the kernel; a store by the program, as far as transactions can tell. */

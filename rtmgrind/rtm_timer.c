@@ -33,19 +33,6 @@ static struct timer *const timers = rtm_itimers;
 /* ------------------------------------------------------------------ */
 /* Who takes a signal                                                  */
 
-static struct rtm_thread *
-thread_of(Int lwp)
-{
-    Int i;
-
-    for (i = 1; i <= rtm_sched.max_thread; i++) {
-        if (rtm_threads[i].state != RTM_T_FREE && rtm_threads[i].lwp == lwp) {
-            return &rtm_threads[i];
-        }
-    }
-    return NULL;
-}
-
 /* Is what the thread takes about to change? */
 static Bool
 is_underway(const struct rtm_thread *t)
@@ -60,7 +47,7 @@ taker(const struct timer *x)
     Int i;
 
     if (x->lwp) {
-        return thread_of(x->lwp);
+        return rtm_thread_with(x->lwp);
     }
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
@@ -77,7 +64,7 @@ taker(const struct timer *x)
 static Bool
 is_held(struct timer *x)
 {
-    const struct rtm_thread *t = x->lwp ? thread_of(x->lwp) : NULL;
+    const struct rtm_thread *t = x->lwp ? rtm_thread_with(x->lwp) : NULL;
 
     if (x->held &&
         !(t ? !rtm_takes(t, x->sig) : (rtm_pending_signals() & 1ULL << (x->sig - 1)) != 0)) {
@@ -90,16 +77,19 @@ is_held(struct timer *x)
 static ULong
 when_due(struct timer *x, const struct rtm_thread *t)
 {
+    ULong ran;
+
     if (x->at == RTM_NEVER || is_held(x)) {
         return RTM_NEVER;
     }
     if (!x->cpu) {
         return x->at;
     }
-    if (rtm_sched.cpu >= x->at) {
+    ran = rtm_cpu_before(x->of);
+    if (ran >= x->at) {
         return 0;
     }
-    return t ? t->clock + (x->at - rtm_sched.cpu) : RTM_NEVER;
+    return t && (!x->of || x->of == t->lwp) ? t->clock + (x->at - ran) : RTM_NEVER;
 }
 
 static struct timer *
@@ -127,18 +117,28 @@ rtm_timer_due(const struct rtm_thread *t)
     return when;
 }
 
-/* To the next time that is not over, as the kernel does. */
-static void
-forward(struct timer *x)
+/* To the next time that is not over, as the kernel does. ret: how many are */
+static ULong
+forward(struct timer *x, ULong now)
 {
     const ULong interval = rtm_ns_to_cycles(x->interval_ns);
-    const ULong now = x->cpu ? rtm_sched.cpu : rtm_sched.makespan;
+    const ULong n = interval && now >= x->at ? 1 + (now - x->at) / interval : 0;
 
-    if (interval == 0) {
+    x->at += n * interval;
+    return n;
+}
+
+/* It has fired. */
+static void
+advance(struct timer *x)
+{
+    const ULong now = x->cpu ? rtm_cpu_before(x->of) : rtm_sched.makespan;
+
+    if (x->interval_ns == 0) {
         x->at = RTM_NEVER;
     }
     else {
-        x->at += interval * (1 + (now > x->at ? (now - x->at) / interval : 0));
+        x->missed = forward(x, now > x->at ? now : x->at) - 1;
     }
 }
 
@@ -161,10 +161,35 @@ send(const struct timer *x, const struct rtm_thread *t)
     }
 }
 
+static struct timer *
+sender(const vki_siginfo_t *info)
+{
+    const Int id = info->_sifields._timer._tid;
+    struct timer *x = timers;
+
+    while (x && (x->posix ? x->id != id : id != NO_TIMER || x->sig != info->si_signo)) {
+        x = x->next;
+    }
+    return x;
+}
+
+/* The running thread takes the signal; times that came while it waited for that are over. */
 void
 rtm_timer_info(vki_siginfo_t *info)
 {
-    if (info->si_code == SI_CODE_TIMER && info->_sifields._timer._tid == NO_TIMER) {
+    struct timer *x = info->si_code == SI_CODE_TIMER ? sender(info) : NULL;
+    const ULong most = 0x7FFFFFFF;
+
+    if (!x) {
+        return;
+    }
+    if (x->at != RTM_NEVER) {
+        x->missed += forward(x, x->cpu ? rtm_cpu_now(x->of) : rtm_clock());
+    }
+    x->overrun = (Int)(x->missed < most ? x->missed : most);
+    x->missed = 0;
+    info->_sifields._timer._overrun = x->overrun;
+    if (!x->posix) {
         info->si_code = SI_CODE_KERNEL;
         VG_(memset)(&info->_sifields, 0, sizeof info->_sifields);
     }
@@ -207,7 +232,7 @@ rtm_timer_fire(void)
     if (t && !x->held) {
         rouse(t, x->cpu ? rtm_sched.makespan : x->at);
     }
-    forward(x);
+    advance(x);
     return NULL;
 }
 
@@ -288,7 +313,7 @@ rtm_timers_from_kernel(struct rtm_thread *me)
             if (me != rtm_cur && me->clock < x->at) {
                 me->clock = x->at;
             }
-            forward(x);
+            advance(x);
         }
     }
 }

@@ -16,12 +16,15 @@ struct timer {
     Bool posix; /* of timer_create */
     Int id;     /* its number in the kernel, or TIMER_REAL and so on */
     Int clock;  /* for absolute times */
-    Bool cpu;   /* runs in the CPU time of all threads */
+    Bool cpu;   /* runs in the CPU time of all threads, */
+    Int of;     /* or of this one, unless 0 */
     Int sig;    /* 0: none */
     Int lwp;    /* the signal is for this thread; 0: for the process */
     vki_sigval_t value;
     ULong at;          /* cycles, of virtual or CPU time; RTM_NEVER: not set */
     ULong interval_ns; /* 0: fires once */
+    ULong missed;      /* times that came and sent no signal, since the last that did */
+    Int overrun;       /* such before the signal that was taken last */
     Bool held;         /* nobody took its last signal, which waits */
     Bool in_kernel;    /* the kernel's timer runs in its place */
 };

@@ -30,6 +30,9 @@ tap_is "sites add up to the totals" \
     "$(field counter '.totals.starts == ([.sites[].starts] | add)')" true
 tap_is "threads add up to the totals" \
     "$(field counter '.totals.starts == ([.threads[].starts] | add)')" true
+run relay relay 5 10 -- >/dev/null
+tap_is "threads that have ended keep their rows" \
+    "$(field relay '[.threads[].starts] | join(" ")')" "10 10 10 10 0 10"
 tap_is "cycles add up" "$(field counter '.totals.cycles_committed == ([.sites[].cycles_committed] |
     add) and .totals.cycles_aborted == ([.sites[].cycles_aborted] | add)')" true
 tap_is "histograms count each commit once" \
@@ -82,8 +85,9 @@ tap_is "a forked child reports nothing" "$(grep -c transactions, "$dir/alone.txt
 run family fork -- --report-children=yes >/dev/null
 tap_is "--report-children=yes: it does, too" "$(grep -c transactions, "$dir/family.txt")" 2
 tap_is "its JSON file has its number, and its counts" \
-    "$(jq .totals.starts "$dir"/family.json.*)" 1
-tap_is "the parent's is its own" "$(field family .totals.starts)" 0
+    "$(jq -c '[.totals.starts, (.threads | length), .conflicts, [.sites[].starts]]' \
+        "$dir"/family.json.*)" '[1,1,[],[1]]'
+tap_is "the parent's is its own" "$(field family .totals.starts)" 2
 
 # --- Requests ---
 tap_has "a dump is headed by its name" "$(cat "$dir/requests.txt")" "first part: 10 transactions"

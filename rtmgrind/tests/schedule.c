@@ -3,6 +3,7 @@
  * Something to schedule and to report, for time.sh and report.sh:
  *
  *   counter THREADS N    each thread adds 1 to shared_counter N times, in transactions
+ *   relay THREADS N      the same, each when the one before has ended
  *   gate THREADS N       the same, once all have waited with PAUSE for a common time
  *   private THREADS N    the same, each to a line of its own
  *   mixed THREADS N      the same, but for one in 16
@@ -17,7 +18,7 @@
  *   label TEXT           a transaction with this label
  *   entropy              what getrandom and AT_RANDOM say
  *   date                 seconds since 1970
- *   fork                 transactions in a forked child only
+ *   fork                 two transactions, and one in a forked child
  *   pipe                 one thread waits for another process while the other computes
  */
 
@@ -42,7 +43,7 @@ enum { MOST = 32 };
 struct line shared_counter;
 static struct line own[MOST];
 static _Alignas(LINE) volatile int lock_word;
-static int n_adds, n_alone, mixed, shared, plain, alarms;
+static int n_adds, n_alone, mixed, shared, plain, alarms, relay;
 static uint64_t gate;
 
 static void
@@ -116,12 +117,15 @@ add_on(int threads)
     sigemptyset(&set);
     for (i = 0; i < threads; i++) {
         pthread_create(&t[i], NULL, add_many, (void *)i);
+        if (relay) {
+            pthread_join(t[i], NULL);
+        }
     }
     if (alarms) { /* for these threads, not for this one */
         sigaddset(&set, SIGALRM);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
     }
-    for (i = 0; i < threads; i++) {
+    for (i = 0; i < threads && !relay; i++) {
         pthread_join(t[i], NULL);
     }
     sum = shared_counter.word[0];
@@ -249,11 +253,24 @@ turns(int by_semaphore)
 }
 
 static int
+entropy(void)
+{
+    const uint64_t *start = (const uint64_t *)getauxval(AT_RANDOM);
+    uint64_t word = 0;
+
+    return printf("%zd ", getrandom(&word, sizeof word, 0)) < 0 ||
+           printf("%016llx\n%016llx\n", (unsigned long long)word, (unsigned long long)start[0]) < 0;
+}
+
+static int
 in_child(void)
 {
     int status;
-    const pid_t child = fork();
+    pid_t child;
 
+    (void)IN_TX((void)0);
+    (void)IN_TX((void)0);
+    child = fork();
     if (child == 0) {
         (void)IN_TX(TX_ABORT(1));
         exit(0);
@@ -327,7 +344,8 @@ main(int argc, char **argv)
     n_alone = strcmp(what, "late") ? 0 : 20000; /* two million cycles */
     mixed = n_alone || !strcmp(what, "mixed");
     alarms = !strcmp(what, "alarms");
-    shared = !strcmp(what, "counter") || gate || alarms;
+    relay = !strcmp(what, "relay");
+    shared = !strcmp(what, "counter") || gate || alarms || relay;
     if (argc > 3 && threads > MOST) {
         return 2;
     }
@@ -353,11 +371,7 @@ main(int argc, char **argv)
         return IN_TX((void)0) != STARTED;
     }
     if (!strcmp(what, "entropy")) {
-        const uint64_t *start = (const uint64_t *)getauxval(AT_RANDOM);
-        uint64_t word = 0;
-        return printf("%zd ", getrandom(&word, sizeof word, 0)) < 0 ||
-               printf("%016llx\n%016llx\n", (unsigned long long)word,
-                      (unsigned long long)start[0]) < 0;
+        return entropy();
     }
     if (!strcmp(what, "date")) {
         return printf("%lld\n", (long long)time(NULL)) < 0;

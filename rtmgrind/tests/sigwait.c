@@ -291,6 +291,117 @@ posix_timer_that_calls(void **state)
     assert_int_equal(timer_delete(id), 0);
 }
 
+/* Times that come while its signal waits are counted, and send no other. */
+static void
+posix_timer_overruns(void **state)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1};
+    const struct itimerspec spec = {{0, 1000000}, {0, 1000000}};
+    timer_t id;
+    uint64_t start;
+
+    (void)state;
+    on_signal(SIGRTMIN + 1, 0);
+    mask(SIG_BLOCK, SIGRTMIN + 1);
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &id), 0);
+    assert_int_equal(timer_settime(id, 0, &spec, NULL), 0);
+    start = now();
+    wait_until(start + 10 * MS + MS / 2);
+    mask(SIG_UNBLOCK, SIGRTMIN + 1);
+    assert_int_equal(seen.runs, 1);
+    assert_int_equal(seen.overrun, 9);
+    assert_int_equal(timer_getoverrun(id), 9);
+    wait_until(start + 10 * MS + 3 * MS / 4);
+    assert_int_equal(seen.runs, 1);
+    wait_until(start + 11 * MS + MS / 4);
+    assert_int_equal(seen.runs, 2);
+    assert_int_equal(seen.overrun, 0);
+    assert_int_equal(timer_getoverrun(id), 0);
+    assert_int_equal(timer_delete(id), 0);
+}
+
+/* ------------------------------------------------------------------ */
+/* Processor time of a thread                                          */
+
+static uint64_t
+reads(clockid_t clock)
+{
+    struct timespec ts;
+
+    assert_int_equal(clock_gettime(clock, &ts), 0);
+    return ((uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec) * (MS / 1000000);
+}
+
+static void *
+work(void *p)
+{
+    wait_until(now() + 30 * MS);
+    sem_post(&s.sem);
+    sleep_ms(50);
+    return p;
+}
+
+/* Only what the thread itself runs counts. */
+static void
+timer_of_a_threads_time(void **state)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    const struct itimerspec spec = {{0, 0}, {0, 10000000}};
+    struct itimerspec left;
+    uint64_t start;
+    timer_t id;
+
+    (void)state;
+    on_signal(SIGUSR1, SA_RESTART);
+    assert_int_equal(timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &id), 0);
+    assert_int_equal(timer_settime(id, 0, &spec, NULL), 0);
+    start = reads(CLOCK_THREAD_CPUTIME_ID);
+    sem_init(&s.sem, 0, 0);
+    run(2, work);
+    assert_int_equal(seen.runs, 0);
+    assert_int_equal(timer_gettime(id, &left), 0);
+    assert_in_range(left.it_value.tv_nsec, 9000000, 10000000);
+    while (!seen.runs) {
+    }
+    assert_in_range(reads(CLOCK_THREAD_CPUTIME_ID) - start, 10 * MS - OVERHEAD, 10 * MS + OVERHEAD);
+    assert_int_equal(timer_delete(id), 0);
+}
+
+static void
+clock_of_another_thread(void **state)
+{
+    clockid_t clock, process;
+    pthread_t t;
+
+    (void)state;
+    sem_init(&s.sem, 0, 0);
+    assert_int_equal(pthread_create(&t, NULL, work, NULL), 0);
+    assert_int_equal(pthread_getcpuclockid(t, &clock), 0);
+    sem_wait(&s.sem);
+    assert_in_range(reads(clock), 30 * MS, 30 * MS + OVERHEAD);
+    assert_int_equal(clock_getcpuclockid(getpid(), &process), 0);
+    assert_in_range(reads(CLOCK_PROCESS_CPUTIME_ID) - reads(process), (uint64_t)-SLACK, ~0ULL);
+    assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+static void
+childs_time_begins(void **state)
+{
+    int status;
+    pid_t child;
+
+    (void)state;
+    wait_until(now() + 30 * MS);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(reads(CLOCK_PROCESS_CPUTIME_ID) > 10 * MS ||
+              reads(CLOCK_THREAD_CPUTIME_ID) > 10 * MS);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -306,6 +417,10 @@ main(void)
         cmocka_unit_test(posix_timer_at_a_time_of_day),
         cmocka_unit_test(posix_timer_waits_once),
         cmocka_unit_test(posix_timer_that_calls),
+        cmocka_unit_test(posix_timer_overruns),
+        cmocka_unit_test(timer_of_a_threads_time),
+        cmocka_unit_test(clock_of_another_thread),
+        cmocka_unit_test(childs_time_begins),
     };
 
     return LITMUS_MAIN(tests);

@@ -18,7 +18,7 @@ enum { SLACK = 3000 }; /* cycles that a thread may be late: its signal comes bet
 static struct {
     volatile sig_atomic_t runs;
     volatile uint64_t at;
-    volatile int in_tx, code, value;
+    volatile int in_tx, code, value, overrun;
     pthread_t thread;
 } seen;
 
@@ -31,6 +31,7 @@ handler(int sig, siginfo_t *info, void *context)
     seen.in_tx = tx_test();
     seen.code = info->si_code;
     seen.value = info->si_value.sival_int;
+    seen.overrun = info->si_overrun;
     seen.thread = pthread_self();
 }
 
