@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "elision/arbiter.h"
 
+#include <string.h>
+
 #include "elision/core_priv.h"
 
 /* In cycles, all guesses that emulated runs bear out. */
@@ -31,6 +33,11 @@
 /* For a wary one it is less than this part. Where two threads lose so much, what is left is little
  * more than what one does, which is all that the lock allows. */
 #define WARY_TROUBLE 3u
+
+/* What is known of either way loses one part of so many with each trial that is not clear, which
+ * adds no more sections than this. */
+#define KNOWN_PART 8u
+#define KNOWN_MORE 1024u
 
 /* Sections of the slower way that say something, and that say enough. */
 #define SECTIONS_MIN 16u
@@ -91,17 +98,44 @@ clear(const struct elision_arbiter_count *a, const struct elision_arbiter_count 
            (parts == APART_MAX && a->sections + b->sections >= SECTIONS_ENOUGH);
 }
 
+static void
+learn(struct elision_arbiter_count *known, const struct elision_arbiter_count *count)
+{
+    uint64_t old = known->sections - known->sections / KNOWN_PART;
+    uint64_t more = count->sections < KNOWN_MORE ? count->sections : KNOWN_MORE;
+
+    known->rate = (known->rate * old + count->rate * more) / (old + more + 1);
+    known->sections = old + more;
+}
+
+/* A wary one's trials are short against what its sections differ by. One that is clear speaks for
+ * itself; others are put together until they are.
+ * ret:   true if what is known is clear */
+static bool
+weigh(struct elision_arbiter *arbiter)
+{
+    if (clear(&arbiter->count[0], &arbiter->count[1])) {
+        memcpy(arbiter->known, arbiter->count, sizeof arbiter->known);
+        return true;
+    }
+    learn(&arbiter->known[0], &arbiter->count[0]);
+    learn(&arbiter->known[1], &arbiter->count[1]);
+    return clear(&arbiter->known[0], &arbiter->known[1]);
+}
+
 /* The better of the two rates has been found out. */
 static void
 choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t threads)
 {
     /* The lock must be better by 3 %: a tie is a matter of noise, and speculation scales. */
-    bool sure = !arbiter->wary || clear(&arbiter->count[0], &arbiter->count[1]);
-    bool locked = arbiter->count[1].rate * 100 > arbiter->count[0].rate * 103 && sure;
-    uint64_t better = arbiter->count[locked].rate;
-    uint64_t worse = arbiter->count[!locked].rate < better ? arbiter->count[!locked].rate : better;
+    bool sure = !arbiter->wary || weigh(arbiter);
+    const struct elision_arbiter_count *count = arbiter->wary ? arbiter->known : arbiter->count;
+    bool locked = count[1].rate * 100 > count[0].rate * 103 && sure;
+    uint64_t better = count[locked].rate;
+    uint64_t worse = count[!locked].rate < better ? count[!locked].rate : better;
     uint64_t loss = (better - worse) * 64 / (better + 1);
-    uint64_t trial = now - arbiter->trial < TRIAL_MAX ? now - arbiter->trial : TRIAL_MAX;
+    uint64_t trial = now - arbiter->trial; /* a wary one's threads may have slept in it */
+    trial = arbiter->wary || trial < TRIAL_MAX ? trial : TRIAL_MAX;
 
     bool sudden = arbiter->wary && (locked != was_locked || arbiter->chosen == 0);
     if (locked != was_locked) {

@@ -18,7 +18,9 @@
  * So trials of the worse way cost little, and a change of phase in the program is noticed soon.
  *
  * Sections that are cut are no fixed work, so that their number says nothing. Their sites have one
- * arbiter together, which compares the checkpoints that are done (elision_progress).
+ * arbiter together, which compares the checkpoints that are done (elision_progress). It is wary:
+ * checkpoints are few, and a trial is short against them. What is not clear speaks for speculation,
+ * until what trials have counted is clear when put together.
  */
 #ifndef ELISION_ARBITER_H
 #define ELISION_ARBITER_H
@@ -69,6 +71,7 @@ struct elision_arbiter {
     uint64_t began;                        /* cycles; of the count */
     struct elision_arbiter_sums sums;      /* at began */
     struct elision_arbiter_count count[2]; /* speculating, locked */
+    struct elision_arbiter_count known[2]; /* a wary one's, from trials that were not clear, too */
 };
 
 /* One step; pure. Call it when now >= due.

@@ -183,6 +183,36 @@ a_wary_choice_is_confirmed_first(void **unused)
     }
 }
 
+/* ret:   percent of the time on the lock, by which so many sections are done in 8000 cycles; 8 are
+ * by speculating */
+static unsigned
+wary_share_locked(uint64_t by_lock)
+{
+    struct run run = {.now = 1000, .arbiter.wary = true, .sums.threads = 4};
+    uint64_t eighths = 0, locked = 0, end = LONG / 5;
+
+    for (; run.now < end; run.now += 1000) {
+        if (run.now >= run.arbiter.due) {
+            run.lock = elision_arbiter_step_(&run.arbiter, run.now, &run.sums);
+        }
+        eighths += run.lock ? by_lock : 8;
+        run.sums.sections = eighths / 8;
+        run.sums.aborts += !run.lock;
+        locked += run.lock;
+    }
+    return (unsigned)(locked * 100000 / end);
+}
+
+/* A section in a thousand cycles: one trial cannot tell which way does an eighth more. */
+static void
+what_no_trial_says_several_do(void **unused)
+{
+    (void)unused;
+    assert_true(wary_share_locked(9) >= 60);
+    assert_true(wary_share_locked(8) <= 40);
+    assert_true(wary_share_locked(7) <= 40);
+}
+
 /* So is one that follows a pause in its trial, unless the threads only waited for the lock. */
 static void
 after_a_pause_a_wary_choice_is_short(void **unused)
@@ -292,6 +322,7 @@ main(void)
         cmocka_unit_test(a_slow_start_is_no_verdict),
         cmocka_unit_test(a_bad_start_is_tried_again),
         cmocka_unit_test(a_wary_choice_is_confirmed_first),
+        cmocka_unit_test(what_no_trial_says_several_do),
         cmocka_unit_test(after_a_pause_a_wary_choice_is_short),
         cmocka_unit_test(first_aborts_are_no_verdict),
         cmocka_unit_test(idle_time_is_no_verdict),
