@@ -18,6 +18,7 @@
  *   rtm_ride.c     one host thread runs many threads' code in turn
  *   rtm_sys.c      system calls answered in virtual time: clocks;
  *   rtm_wait.c     futex, sleep; rtm_signal.c: waiting for signals;
+ *                  rtm_limit.c: time-outs of calls that go to the kernel;
  *                  rtm_sysname.c: names
  *   rtm_heap.c     heap blocks and who allocated them
  *   rtm_fault.c    host faults inside a transaction; signals
@@ -254,6 +255,10 @@ struct rtm_thread {
     /* real system call */
     Int sysno;
     Bool in_syscall, may_block;
+    ULong limit;                      /* when its time-out ends; RTM_NEVER: it has none */
+    Long limit_says;                  /* its result then */
+    struct vki_itimerspec host_limit; /* what the kernel is given for it, in the place of: */
+    Addr limit_at;
 
     Addr clear_child_tid; /* kernel zeroes it at exit */
     Addr pending_clear_child_tid;

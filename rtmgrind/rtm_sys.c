@@ -326,6 +326,9 @@ rtm_help_syscall(VexGuestAMD64State *gs)
         rtm_tx_doom(0, RTM_C_SYSCALL, name);
         return RTM_SYS_AGAIN;
     }
+    if (r == RTM_SYS_PASS) {
+        rtm_limit_begins(gs);
+    }
     return r;
 }
 
@@ -445,6 +448,7 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
 
     (void)n;
     t->in_syscall = False;
+    rtm_limit_over(t, sr_isError(res) ? -(Long)sr_Err(res) : (Long)sr_Res(res));
     if (no == __NR_rt_sigaction && args[1] && !sr_isError(res) && args[0] >= 1 &&
         args[0] <= _VKI_NSIG) {
         /* struct sigaction of the kernel: handler, then flags */

@@ -44,6 +44,10 @@ Bool rtm_get_timespec(Addr a, struct vki_timespec *ts);
 Bool rtm_is_timespec(const struct vki_timespec *ts);
 ULong rtm_timespec_ns(const struct vki_timespec *ts);
 
+/* rtm_limit.c: the running thread's call goes to the kernel; it is back from there. */
+void rtm_limit_begins(VexGuestAMD64State *gs);
+void rtm_limit_over(struct rtm_thread *t, Long result);
+
 HWord rtm_sys_futex(VexGuestAMD64State *gs);
 HWord rtm_sys_nanosleep(VexGuestAMD64State *gs);
 HWord rtm_sys_poll(VexGuestAMD64State *gs);
