@@ -390,17 +390,18 @@ sum_cut(struct elision_arbiter_sums *sums)
     }
 }
 
-static void
+/* ret:   false if some thread's counts cannot be read at this moment */
+static bool
 sum(uint32_t index, struct elision_arbiter_sums *sums)
 {
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
         const struct elision_site_state *state = &at->states[index];
-        uint64_t sections = atomic_load_explicit(&state->count.commits, memory_order_relaxed) +
-                            atomic_load_explicit(&state->count.locked, memory_order_relaxed) +
-                            atomic_load_explicit(&state->granted, memory_order_relaxed) -
-                            atomic_load_explicit(&state->credit, memory_order_relaxed);
-        uint64_t aborts = 0;
+        uint64_t sections, aborts = 0;
 
+        if (!elision_commits_(state, &sections)) {
+            return false;
+        }
+        sections += atomic_load_explicit(&state->count.locked, memory_order_relaxed);
         for (unsigned i = 0; i < ELISION_ABORT_REASONS; i++) {
             aborts += atomic_load_explicit(&state->count.aborts[i], memory_order_relaxed);
         }
@@ -410,6 +411,7 @@ sum(uint32_t index, struct elision_arbiter_sums *sums)
         sums->lost += atomic_load_explicit(&state->count.cycles_wasted, memory_order_relaxed) +
                       atomic_load_explicit(&state->count.cycles_waiting, memory_order_relaxed);
     }
+    return true;
 }
 
 /* It is time for a step; ret: as ask. */
@@ -418,7 +420,9 @@ move(struct place *place, elision_site_t *site, uint32_t index, uint64_t now)
 {
     struct elision_arbiter_sums sums = {0, 0, 0, 0};
 
-    sum(index, &sums);
+    if (!sum(index, &sums)) {
+        return false; /* who asks next will do it */
+    }
     bool locked = elision_arbiter_step_(&place->arbiter, now, &sums);
     elision_site_set_off_(site, ELISION_OFF_TRIAL,
                           place->arbiter.phase == ELISION_ARBITER_TRY_LOCK);

@@ -134,6 +134,11 @@ void elision_thread_prepare_fork_(void);
 void elision_thread_parent_forked_(void);
 void elision_thread_child_forked_(void);
 
+/* Commits of a site by a thread, those of the fast path included: it counts by using up credit. The
+ * last one may be under way and abort yet, so it is left out until its owner accounts for it.
+ * ret:   false if the owner changes the counts at this moment: *commits means nothing */
+bool elision_commits_(const struct elision_site_state *state, uint64_t *commits);
+
 /* Count what the calling thread's fast path has committed on credit, up to the last one. Does
  * nothing for a thread that is inside a section or has no record. tx: safe */
 void elision_account_(struct elision_thread *self);

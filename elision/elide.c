@@ -231,6 +231,7 @@ fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision
     struct elision_site_state *state = elision_state_of_(self, site);
     struct elision_section *section = elision_section_new_(self, lock, state, site);
 
+    ELISION_STEP("enter: aborted");
     elision_settle_(state, true, 0);
     /* It was not timed; half of what this site's transactions take is the guess. */
     return pursue(self, section,

@@ -40,6 +40,7 @@ elision_section_remove_(struct elision_thread *self, struct elision_section *sec
     }
     self->sections[0].was_inside = was_inside;
     self->depth--;
+    self->sections[self->depth].aux = NULL; /* or a child of fork would release it again */
     self->inside = self->depth != 0 || was_inside ? ELISION_INSIDE : 0;
 }
 
@@ -136,9 +137,10 @@ void
 elision_settle_(struct elision_site_state *state, bool but_last, uint32_t credit)
 {
     uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed) -
-                    atomic_load_explicit(&state->credit, memory_order_relaxed) -
-                    (but_last ? 1u : 0u);
+                    atomic_load_explicit(&state->credit, memory_order_relaxed);
 
+    /* A signal's handler may have come to the site before us, and counted that one as well. */
+    used -= but_last && used > 0;
     elision_set_credit_(state, credit, used);
     /* They were not timed; the last one that was stands for them. */
     elision_count_(&state->count.cycles_speculating, used * state->typical);

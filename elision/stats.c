@@ -23,33 +23,29 @@ greater(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Commits, those of the fast path included: it counts by using up credit. The last one may be under
- * way and abort yet, so it is left out until its owner accounts for it. */
-static uint64_t
-commits_of(const struct elision_site_state *state)
+bool
+elision_commits_(const struct elision_site_state *state, uint64_t *commits)
 {
-    uint32_t before, after;
-    uint64_t commits;
-
     /* [E.V] pairs with the stores in section.c: the same even version on both sides means that
      * commits, granted and credit belong together. The fences keep the three loads in between. */
-    do {
-        before = atomic_load_explicit(&state->version, memory_order_acquire);
-        uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed) -
-                        atomic_load_explicit(&state->credit, memory_order_relaxed);
-        commits = get(&state->count.commits) + (used > 0 ? used - 1 : 0);
-        atomic_thread_fence(memory_order_acquire);
-        after = atomic_load_explicit(&state->version, memory_order_relaxed);
-    } while (before != after || (before & 1) != 0);
-    return commits;
+    uint32_t before = atomic_load_explicit(&state->version, memory_order_acquire);
+    uint32_t used = atomic_load_explicit(&state->granted, memory_order_relaxed) -
+                    atomic_load_explicit(&state->credit, memory_order_relaxed);
+    *commits = get(&state->count.commits) + (used > 0 ? used - 1 : 0);
+    atomic_thread_fence(memory_order_acquire);
+    uint32_t after = atomic_load_explicit(&state->version, memory_order_relaxed);
+
+    return before == after && (before & 1) == 0;
 }
 
 static void
 add_counters(struct elision_stats *stats, const struct elision_site_state *state)
 {
     const struct elision_counters *count = &state->count;
-    uint64_t commits = commits_of(state);
+    uint64_t commits;
 
+    while (!elision_commits_(state, &commits)) {
+    }
     stats->commits += commits;
     stats->starts += commits;
     for (unsigned reason = 0; reason < ELISION_ABORT_REASONS; reason++) {

@@ -154,6 +154,19 @@ elision_thread_parent_forked_(void)
     pthread_mutex_unlock(&registry);
 }
 
+/* What is gone cannot release the auxiliary lock, and no section depends on it. */
+static void
+release_aux(struct elision_thread *gone)
+{
+    for (uint32_t i = 0; i < gone->depth; i++) {
+        struct elision_fallback *aux = gone->sections[i].aux;
+        if (aux != NULL) {
+            atomic_store_explicit(&aux->word, 0, memory_order_relaxed);
+            gone->sections[i].aux = NULL;
+        }
+    }
+}
+
 void
 elision_thread_child_forked_(void)
 {
@@ -163,6 +176,9 @@ elision_thread_child_forked_(void)
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
         /* A thread that was inside a section left a lock behind that bears its id. */
         at->alive = at == self || at->inside != 0;
+        if (at != self) {
+            release_aux(at);
+        }
     }
     atomic_store(&alive, self != &elision_nobody_);
     elision_thread_update_();

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "elision/arbiter.h"
 #include "elision/core_priv.h"
 #include "elision/elision.h"
 #include "elision/tx.h"
@@ -195,6 +196,87 @@ the_kill_switch_wins(void **unused)
     assert_true(elision_may_speculate_());
 }
 
+/* A handler's section of the same site, which aborts as well: the counts are settled when it
+ * returns, that of the section it interrupted too. */
+static void
+signal_at_abort(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "enter: aborted") == 0) {
+        script_status(CONFLICT);
+        assert_int_equal(elision_enter(&other, &site), ELISION_SPECULATIVE);
+        elision_leave(&other);
+    }
+}
+
+static void
+signals_as_fast_sections_abort(void **unused)
+{
+    struct elision_stats before, after;
+
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    for (int i = 0; i < 4; i++) {
+        (void)elision_enter(&lock, &site);
+        elision_leave(&lock);
+    }
+    elision_site_stats(&site, &before);
+    script_hook(signal_at_abort);
+    script_status(CONFLICT);
+    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+    script_hook(NULL);
+    elision_leave(&lock);
+    elision_site_stats(&site, &after);
+    assert_in_range(after.commits - before.commits, 2, 3);
+}
+
+/* Counts that are being written are not judged, however bad they look. */
+static void
+half_written_counts_are_no_evidence(void **unused)
+{
+    static elision_site_t judged = ELISION_SITE_INIT("judged");
+
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    (void)elision_enter(&lock, &judged);
+    elision_leave(&lock);
+    struct elision_site_state *state = elision_state_of_(elision_self_, &judged);
+    for (int half = 1; half >= 0; half--) {
+        bool chosen = false;
+        state->version += half ? 1 : -1;
+        for (uint64_t now = 0; now < 1000000; now += 1000) {
+            bool locked = (elision_site_off_(&judged) & ELISION_OFF_ARBITER) != 0;
+            elision_count_(locked ? &state->count.locked : &state->count.commits, locked ? 300 : 1);
+            elision_count_(&state->count.aborts[ELISION_ABORT_CONFLICT], locked ? 0 : 100);
+            (void)elision_arbiter_ask_(&judged, now);
+            chosen = chosen || locked;
+        }
+        assert_int_equal(chosen, !half);
+    }
+    (void)elision_site_set_off_(&judged, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
+}
+
+/* A thread that the child of a fork does not have held the auxiliary lock. */
+static void
+a_child_has_the_auxiliary_lock_free(void **unused)
+{
+    struct elision_thread *self = elision_self_;
+    _Atomic uint32_t *word = &elision_fallback_aux_((struct elision_fallback *)&lock)->word;
+
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 4, CONFLICT);
+    script_hook(NULL);
+    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+    assert_int_equal(*word, self->id);
+    elision_atfork_prepare();
+    elision_self_ = &elision_nobody_;
+    elision_atfork_child();
+    assert_int_equal(*word, 0);
+    elision_self_ = self;
+    elision_leave(&lock);
+    elision_set_concurrency(2);
+}
+
 static int
 start(void **unused)
 {
@@ -221,6 +303,9 @@ main(void)
         cmocka_unit_test(cut_sites_forget_the_arbiter),
         cmocka_unit_test(signals_as_locked_sections_end),
         cmocka_unit_test(the_kill_switch_wins),
+        cmocka_unit_test(signals_as_fast_sections_abort),
+        cmocka_unit_test(half_written_counts_are_no_evidence),
+        cmocka_unit_test(a_child_has_the_auxiliary_lock_free),
     };
 
     return RUN_TAP(tests, start, NULL);
