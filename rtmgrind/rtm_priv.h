@@ -16,7 +16,7 @@
  *   rtm_pace.c     where virtual time must not outrun real time
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_ride.c     one host thread runs many threads' code in turn
- *   rtm_sys.c      system calls answered in virtual time: clocks;
+ *   rtm_sys.c      system calls answered in virtual time: rtm_clock.c: clocks;
  *   rtm_wait.c     futex, sleep; rtm_signal.c: waiting for signals;
  *                  rtm_limit.c: time-outs of calls that go to the kernel;
  *                  rtm_sysname.c: names

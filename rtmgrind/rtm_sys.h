@@ -33,6 +33,11 @@ Bool rtm_get(Addr a, void *value, SizeT n);
 Bool rtm_put(Addr a, const void *value, SizeT n);
 
 HWord rtm_sys_done(VexGuestAMD64State *gs, Long result);
+HWord rtm_sys_put(VexGuestAMD64State *gs, Addr a, const void *value, SizeT n, Long result);
+
+/* rtm_clock.c */
+void rtm_clocks_init(void);
+HWord rtm_sys_clock(VexGuestAMD64State *gs);
 
 /* rtm_wait.c: the running thread waits, until a time; its wait is over. When a time-out ends that
  * is given as in futex(2) and clock_nanosleep(2). A time as the program gives it, False: which the

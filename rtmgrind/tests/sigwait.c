@@ -5,6 +5,9 @@
 
 #include "rtmgrind/tests/timer.h"
 
+#include <sys/resource.h>
+#include <sys/times.h>
+
 /* ------------------------------------------------------------------ */
 /* Waiting                                                             */
 
@@ -384,6 +387,26 @@ clock_of_another_thread(void **state)
     assert_int_equal(pthread_join(t, NULL), 0);
 }
 
+/* The other calls that tell it, the last one by hundredths of a second. */
+static void
+other_calls_tell_it(void **state)
+{
+    struct rusage usage;
+    struct tms tms;
+    uint64_t time;
+    clock_t at;
+
+    (void)state;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    time = (uint64_t)usage.ru_utime.tv_sec * 1000 * MS + (uint64_t)usage.ru_utime.tv_usec * 3000;
+    assert_in_range(reads(CLOCK_PROCESS_CPUTIME_ID) - time, 0, MS);
+    assert_int_equal(usage.ru_stime.tv_sec + usage.ru_stime.tv_usec, 0);
+    at = times(&tms);
+    assert_in_range((uint64_t)tms.tms_utime, time / (10 * MS), time / (10 * MS) + 1);
+    sleep_ms(1000);
+    assert_in_range(times(NULL) - at, 100, 101);
+}
+
 static void
 childs_time_begins(void **state)
 {
@@ -420,6 +443,7 @@ main(void)
         cmocka_unit_test(posix_timer_overruns),
         cmocka_unit_test(timer_of_a_threads_time),
         cmocka_unit_test(clock_of_another_thread),
+        cmocka_unit_test(other_calls_tell_it),
         cmocka_unit_test(childs_time_begins),
     };
 
