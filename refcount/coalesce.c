@@ -299,14 +299,7 @@ settle_one(struct elision_coalesce *table, void *object, int32_t net)
     }
     loan->credit_ = credit;
     table->stats_.served++;
-    if (credit == 0) {
-        table->stats_.returns++;
-    }
-    else if (net < 0 && table->ops_->count != NULL &&
-             table->ops_->count(object, table->arg_) == credit) {
-        /* All that is left of the object are our own references: nobody uses it. */
-        return apply(table, object, -close_loan(table, (uint32_t)i));
-    }
+    table->stats_.returns += credit == 0;
     return 0;
 }
 
@@ -327,25 +320,38 @@ touched(struct elision_coalesce *table, const void *object)
     return slot >= 0;
 }
 
+/* ret: true if the loan ends by a settle of this kind */
+static bool
+loan_ends(struct elision_coalesce *table, struct elision_loan_ *loan, enum elision_settle what)
+{
+    void *object = (void *)loan->key_;
+
+    if (what == ELISION_SETTLE_QUIET && loan->credit_ != 0 &&
+        table->ops_->count(object, table->arg_) <= loan->credit_) {
+        (void)touched(table, object);
+        loan->idle_ = ELISION_LOAN_SECTIONS; /* it ends by the next */
+        return false;
+    }
+    if (what == ELISION_SETTLE_SECTION && ++loan->idle_ > ELISION_LOAN_SECTIONS &&
+        loan->credit_ != 0 && touched(table, object)) {
+        loan->idle_ = 0;
+    }
+    return what != ELISION_SETTLE_SECTION || loan->idle_ > ELISION_LOAN_SECTIONS;
+}
+
 /* Callbacks may change the loans: what is looked at twice meanwhile ages by one more. */
 static unsigned
-age_loans(struct elision_coalesce *table, uint16_t limit)
+end_loans(struct elision_coalesce *table, enum elision_settle what)
 {
     unsigned destroyed = 0;
 
     for (uint32_t i = 0; i < table->loans_; i++) {
-        struct elision_loan_ *loan = &table->loan_[i];
-        void *object = (void *)loan->key_;
-        if (++loan->idle_ <= limit) {
-            continue;
-        }
-        if (limit != 0 && loan->credit_ != 0 && touched(table, object)) {
-            loan->idle_ = 0;
-            continue;
-        }
-        int32_t credit = close_loan(table, i--);
-        if (credit != 0) {
-            destroyed += apply(table, object, -credit);
+        void *object = (void *)table->loan_[i].key_;
+        if (loan_ends(table, &table->loan_[i], what)) {
+            int32_t credit = close_loan(table, i--);
+            if (credit != 0) {
+                destroyed += apply(table, object, -credit);
+            }
         }
     }
     return destroyed;
@@ -357,7 +363,7 @@ elision_coalesce_return(struct elision_coalesce *table)
     unsigned destroyed = 0;
 
     while (table->loans_ != 0) {
-        destroyed += age_loans(table, 0);
+        destroyed += end_loans(table, ELISION_SETTLE_DETACH);
     }
     return destroyed;
 }
@@ -426,11 +432,8 @@ elision_coalesce_settle(struct elision_coalesce *table, enum elision_settle what
     table->stats_.settles++;
     settle_nets(table, &destroyed);
     if (UNLIKELY(table->loans_ != 0)) {
-        destroyed += age_loans(table, ELISION_LOAN_SECTIONS);
         do {
-            if (what == ELISION_SETTLE_DETACH) {
-                destroyed += elision_coalesce_return(table);
-            }
+            destroyed += end_loans(table, what);
             /* Destructors may have added. */
             settle_nets(table, &destroyed);
         } while (what == ELISION_SETTLE_DETACH && table->loans_ != 0);

@@ -49,7 +49,7 @@
  *   without tables, if the embedder says what the real count is; otherwise at the section's end.
  *   With a loan open on the object in other tables, the last of these to return it destroys, in its
  *   thread: after at most 2 * ELISION_LOAN_SECTIONS + 1 more of that thread's sections, or at its
- *   next detach, collection or exit, whichever is first.
+ *   next detach that is not quiet, collection or exit, whichever is first.
  * Weak references see the object as long as its real count is not 0.
  * Fork: a child has the forking thread's table as it was. Tables of other threads have no nets in
  *   the child (their transactions are gone; a locked section of another thread cannot be under way
@@ -235,6 +235,8 @@ elision_coalesce_begin(struct elision_coalesce *table, unsigned conflicts)
 enum elision_settle {
     ELISION_SETTLE_SECTION = 0, /* the section is about to be left or cut; loans stay and age */
     ELISION_SETTLE_DETACH = 1,  /* this thread will run no section for a while: return all loans */
+    ELISION_SETTLE_QUIET = 2,   /* the same, where no destructor may run: loans that hold an
+                                   object's last references end at the next; needs count */
 };
 
 /* Apply all nets, and destroy what dies of it, until nothing is left.

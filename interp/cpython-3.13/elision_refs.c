@@ -34,6 +34,7 @@
 #define ONE_SHARED ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT)
 
 _Py_thread_local struct elision_coalesce *_PyElision_table = NULL;
+_Py_thread_local int _PyElision_quiet = 0;
 
 // An object that this thread is destroying, and those whose destructors led there.
 struct dying {
@@ -151,7 +152,7 @@ destroy(void *object, void *Py_UNUSED(arg))
         destroy_keys(keys_of(object));
     }
     else {
-        _Py_Dealloc(object);
+        _PyElision_Dealloc(object);
     }
 }
 
@@ -253,13 +254,13 @@ _PyElision_TryIncRef(PyObject *op)
 }
 
 void
-_PyElision_Dealloc(PyObject *op, destructor dealloc)
+_PyElision_Dealloc(PyObject *op)
 {
     const struct dying dying = {.op = op, .outer = all_dying};
 
     _PyElision_Flush(op);
     all_dying = &dying;
-    dealloc(op);
+    _Py_Dealloc(op);
     all_dying = dying.outer;
 }
 
@@ -289,7 +290,20 @@ _PyElision_Settle(PyThreadState *tstate, int all)
 {
     struct elision_coalesce *table = table_of(tstate);
     if (table != NULL) {
-        elision_coalesce_settle(table, all ? ELISION_SETTLE_DETACH : ELISION_SETTLE_SECTION);
+        elision_coalesce_settle(table, !all               ? ELISION_SETTLE_SECTION
+                                       : _PyElision_quiet ? ELISION_SETTLE_QUIET
+                                                          : ELISION_SETTLE_DETACH);
+    }
+}
+
+void
+_PyElision_WillWait(void)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    _PyElision_Irrevocable();
+    if (tstate != NULL && tstate->_status.holds_gil) {
+        _PyElision_Settle(tstate, 1);
+        _PyElision_Irrevocable(); // a destructor may have ended the section
     }
 }
 

@@ -94,13 +94,19 @@ _PyElision_Irrevocable(void)
     }
 }
 
-// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead. Flush brings
-// op's own count to what this thread knows of it. Dealloc runs the destructor of an object that
-// this thread does not own: no change of op's count waits in the table meanwhile.
+// As Irrevocable, before this thread waits where others may run, or stops them. What its detach
+// would destroy is destroyed here, while it stands in no queue and holds nothing on the way there:
+// a destructor may want the same. elision_refs.c.
+extern void _PyElision_WillWait(void);
+
+// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead.
 PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
 extern void _PyElision_DecRef(PyObject *op);
+
+// At any time. Flush brings op's own count to what this thread knows of it. Dealloc destroys an
+// object that nobody owns: no change of its count waits in the table meanwhile.
 extern void _PyElision_Flush(PyObject *op);
-extern void _PyElision_Dealloc(PyObject *op, destructor dealloc);
+extern void _PyElision_Dealloc(PyObject *op);
 
 // The keys that the dictionaries of a type's instances share are counted in the same way. Returns 0
 // when they are not: the caller changes the count then.
@@ -111,6 +117,10 @@ _PyElision_CountKeys(struct _dictkeysobject *keys, int delta)
 {
     return _PyElision_Coalesces() && _PyElision_CountKeysSlow(keys, delta);
 }
+
+// Above 0 while this thread holds what its destructors could not have: of what a detach would
+// destroy the destructors wait until the thread's next section is over.
+PyAPI_DATA(_Py_thread_local int) _PyElision_quiet _PyElision_TLS;
 
 // A section begins that so many conflicts have delayed. Settle, at its end, brings the counts to
 // what they should be and, if all, returns loans; it may run destructors, so the thread must be

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
-# Tests of the patched interpreter, and the extension some of them load.
+# Tests of the patched interpreter, and the extensions some of them load.
 
 INTERP_TESTS = tests/interp
-INTERP_MODULE = $(OUT)/tests/interp/unsafe_counter.so
+INTERP_MODULES = $(addprefix $(OUT)/tests/interp/,unsafe_counter.so lending.so)
 
 TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh workloads.sh \
@@ -11,11 +11,11 @@ TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh work
 STRESS += $(INTERP_TESTS)/leaks_long.sh $(INTERP_TESTS)/injected.sh
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \
-    $(INTERP_TESTS)/mutants.sh: $(INTERP_MODULE)
+    $(INTERP_TESTS)/mutants.sh: $(INTERP_MODULES)
 
-$(INTERP_MODULE): $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
+$(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.installed
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) -fPIC -shared -Wl,-z,now \
+	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now \
 	    -I$$($(OUT)/python/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	    -o $@ $<
 

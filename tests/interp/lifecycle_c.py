@@ -4,12 +4,15 @@
 As lifecycle_cases.py.
 """
 import ctypes
+import gc
+import queue
 import sys
+import tempfile
 import threading
-import warnings
+import time
 import weakref
 
-from lifecycle_cases import ROUNDS, busy, main, spin
+from lifecycle_cases import EMULATED, ROUNDS, busy, extension, main, spin
 
 
 def run_all(bodies):
@@ -18,13 +21,6 @@ def run_all(bodies):
         thread.start()
     for thread in pool:
         thread.join()
-
-
-def extension():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        import unsafe_counter
-    return unsafe_counter
 
 
 def foreign_threads():
@@ -66,14 +62,14 @@ def foreign_threads():
 
 def mutex_of_an_extension():
     """An extension's mutex, taken and released in a section, is as good as without transactions."""
-    unsafe_counter = extension()
+    unsafe_counter = extension("unsafe_counter")
     run_all([lambda: [unsafe_counter.guarded(5) for _ in range(10 * ROUNDS)]] * 4)
     assert unsafe_counter.guarded(0) == 200 * ROUNDS
 
 
 def waits_in_a_critical_section():
     """Who lets threads run in a critical section has lost it meanwhile and gets it back."""
-    unsafe_counter = extension()
+    unsafe_counter = extension("unsafe_counter")
     shared = []
 
     def body():
@@ -85,6 +81,32 @@ def waits_in_a_critical_section():
     assert len(shared) == 60 * ROUNDS
     # Between the two elements of a pair others may come; before and behind the wait they may not.
     assert sorted(shared)[::30 * ROUNDS] == [1, 2]
+
+
+def counts_seen_by_extensions():
+    """What has two references never looks as if it had one: extensions change that in place."""
+    unsafe_counter = extension("unsafe_counter")
+    rounds = 100 * ROUNDS
+    made = queue.SimpleQueue()
+    seen = []
+
+    def maker():
+        for n in range(rounds):
+            made.put([n])
+
+    def user():
+        for _ in range(rounds // 2):
+            thing = made.get()
+            alias = thing
+            seen.append(unsafe_counter.references(thing))
+            assert alias is thing
+
+    pool = [threading.Thread(target=body) for body in (maker, user, user)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    assert len(seen) == rounds and min(seen) >= 2, (len(seen), min(seen))
 
 
 def last_reference_dropped_elsewhere():
@@ -104,6 +126,104 @@ def last_reference_dropped_elsewhere():
             reference = weakref.ref(thing)
             del thing
             assert reference() is None and Thing.dead == n + 1, (n, Thing.dead)
+
+
+def on_loan(then, destructor=int):
+    """Call then in a thread while a loan that it has is all that keeps an object alive."""
+    lending = extension("lending")
+    lent = []
+    died = []
+
+    class Lent:
+        def __del__(self):
+            died.append(threading.get_ident())
+            destructor()
+
+    things = [Lent()]
+
+    def user():
+        while things:
+            lent.append(lending.lend(things))
+        then()
+
+    thread = threading.Thread(target=user, daemon=True)
+    thread.start()
+    # Only the emulator has transactions, and so conflicts and loans.
+    while lent[-1:] != [1] and (EMULATED or len(lent) < 100):
+        spin(5)
+    things.clear()
+    thread.join(10)
+    assert not thread.is_alive(), "it waits for ever"
+    assert died == [thread.ident if lent[-1] else threading.get_ident()], died
+
+
+def destructor_wants_what_its_thread_waits_for():
+    """What dies because a thread is about to wait dies before that thread stands in the queue."""
+    lending = extension("lending")
+    held = threading.Event()
+    dying = threading.Event()
+
+    def holder():
+        held.set()
+        dying.wait()
+        time.sleep(0.002)  # who waits for a mutex longer than one gets it when it is released
+
+    def destructor():
+        dying.set()
+        lending.hold(int)
+
+    thread = threading.Thread(target=lending.hold, args=(holder,), daemon=True)
+    thread.start()
+    held.wait()
+    on_loan(lambda: lending.hold(int), destructor)
+    thread.join()
+
+
+def destructor_writes_where_its_thread_writes():
+    """What dies because a thread lets others in while it writes to a file may write there, too."""
+    errors = []
+    sys.unraisablehook = errors.append
+    with tempfile.TemporaryFile() as file:
+        on_loan(lambda: file.write(bytes(100000)), lambda: file.write(b"end"))
+        assert not errors, errors
+        file.seek(0)
+        assert len(file.read()) == 100003
+
+
+def objects_the_collector_lists():
+    """What nobody refers to is dead for who looks at all objects."""
+    seen = []
+    on_loan(lambda: seen.append([type(thing).__name__ for thing in gc.get_objects()]))
+    assert "Lent" not in seen[0]
+
+
+def destructors_that_set_the_count():
+    """Such a destructor asks the count again at its end: no change of it waits anywhere."""
+    from _testcapi import with_tp_del
+    lending = extension("lending")
+
+    @with_tp_del
+    class Thing:
+        dead = 0
+
+        def __tp_del__(self):
+            Thing.dead += 1
+
+    things = []
+    known = 0
+    with busy(2):
+        run_all([lambda: things.extend(Thing() for _ in range(20))])
+        for n in range(20):
+            thing = things.pop()
+            del thing
+            # Our own, with a weak reference, where an object was before that the table knew.
+            thing = Thing()
+            reference = weakref.ref(thing)
+            known += lending.touch(thing)
+            del thing
+            assert reference() is None
+            assert Thing.dead == 2 * n + 2, (n, Thing.dead)
+    assert Thing.dead == 40 and (known or not EMULATED), (Thing.dead, known)
 
 
 def memory_others_may_read():
@@ -157,7 +277,10 @@ def embedded():
 
 
 CASES = [foreign_threads, mutex_of_an_extension, waits_in_a_critical_section,
-         last_reference_dropped_elsewhere, memory_others_may_read, lines_of_other_interpreters]
+         counts_seen_by_extensions,
+         last_reference_dropped_elsewhere, destructor_wants_what_its_thread_waits_for,
+         destructor_writes_where_its_thread_writes, objects_the_collector_lists,
+         destructors_that_set_the_count, memory_others_may_read, lines_of_other_interpreters]
 
 if __name__ == "__main__":
     main(CASES)

@@ -85,14 +85,6 @@ leaks() {
     grep -q ' counts 0 ' "$work/seen"
 }
 
-# Beside a thread that waits for ever: what destructors and finalizers do to counts.
-dying() {
-    PYTHONPATH=tests/interp/idle timeout -k 5 "$limit" out/bin/rtmgrind --quiet "$python" \
-        -m test test_gc -m 'test_legacy_finalizer*' -m 'test_resurrect*' 2>&1 | tail -n 3 |
-        tee "$work/seen"
-    grep -q '^Result: SUCCESS' "$work/seen"
-}
-
 # mutant WHAT FILE EXPRESSION TEST...: notices it, or not
 mutant() {
     local what=$1 output
@@ -106,9 +98,13 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups dying memory "works namespaces" \
-    "lifecycle counts_seen_by_extensions" \
-    "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
+for test in unsafe leaks handover lookups memory "works namespaces" \
+    "lifecycle counts_seen_by_extensions lifecycle_c" \
+    "lifecycle loans_end" "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
+    "lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c" \
+    "lifecycle destructor_writes_where_its_thread_writes lifecycle_c" \
+    "lifecycle objects_the_collector_lists lifecycle_c" \
+    "lifecycle destructors_that_set_the_count lifecycle_c" \
     "lifecycle kill_switch_while_threads_run"; do
     SECONDS=0
     # shellcheck disable=SC2086 # a command
@@ -136,11 +132,24 @@ mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; de
 mutant "the owner's queue is given no reference" elision_refs \
     's/ \+ ONE_SHARED \+ _Py_REF_QUEUED/ + _Py_REF_QUEUED/' leaks
 mutant "an increment waits though there is one reference only" elision_refs \
-    '/^increment/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions
+    '/^increment/,/^}/s/>= 2/>= 1/' lifecycle counts_seen_by_extensions lifecycle_c
 mutant "the table is not told counts: objects die when sections end" elision_refs \
     's/^ +\.count = count,$//' lifecycle last_reference_dropped_elsewhere lifecycle_c
-mutant "the collector does not see what waits in its thread's table" gc_free_threading \
-    's/_PyElision_StopCounting\(.*//' dying
+mutant "a decrement of a dying object waits" elision_refs \
+    '/^decrement/,/^}/s/!is_dying\(op\)/1/' lifecycle destructors_that_set_the_count lifecycle_c
+mutant "a dying object is not taken out of the table" elision_refs \
+    '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//' \
+    lifecycle destructors_that_set_the_count lifecycle_c
+mutant "loans are kept at a detach" elision_refs \
+    's/: ELISION_SETTLE_DETACH/: ELISION_SETTLE_SECTION/' lifecycle loans_end
+mutant "destructors run where their thread stands in a queue" parking_lot \
+    's/_PyElision_WillWait/_PyElision_Irrevocable/' \
+    lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c
+mutant "destructors run inside a busy file" elision_refs 's/: _PyElision_quiet/: 0/' \
+    lifecycle destructor_writes_where_its_thread_writes lifecycle_c
+mutant "the world is stopped before what waits is settled" pystate \
+    '/^stop_the_world/,/^}/s/_PyElision_WillWait/_PyElision_Irrevocable/' \
+    lifecycle objects_the_collector_lists lifecycle_c
 mutant "the collector uses the table" gc_free_threading \
     's/_PyElision_StopCounting/_PyElision_Settle/' works namespaces
 mutant "shared keys are counted where they are" elision_refs \

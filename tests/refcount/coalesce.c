@@ -404,6 +404,27 @@ test_detach_and_return_end_loans(void **state)
     assert_true(elision_coalesce_is_empty(&table));
 }
 
+/* A destructor may want what its thread holds just then: it waits until the next section ends. */
+static void
+test_a_quiet_detach_destroys_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        make_loan(i);
+    }
+    make_suspect(2);
+    add(0, 1);
+    add(0, -1);
+    things[0].count -= 3; /* its users' references, dropped elsewhere */
+    assert_int_equal(elision_coalesce_settle(&table, ELISION_SETTLE_QUIET), 0);
+    assert_int_equal(elision_coalesce_credit(&table, &things[0]), CREDIT);
+    assert_int_equal(elision_coalesce_credit(&table, &things[1]), 0);
+    assert_int_equal(things[1].count, 3);
+    assert_int_equal(settle(), 1);
+    assert_int_equal(things[0].deaths, 1);
+    assert_true(elision_coalesce_is_empty(&table));
+}
+
 static void
 test_the_number_of_loans_is_bounded(void **state)
 {
@@ -454,6 +475,7 @@ main(void)
         TEST(an_idle_loan_is_returned),
         TEST(a_loan_in_use_stays),
         TEST(detach_and_return_end_loans),
+        TEST(a_quiet_detach_destroys_nothing),
         TEST(the_number_of_loans_is_bounded),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -90,7 +90,7 @@ mutant "a loan has credit it did not take" $c \
     's/(apply\(table, object, )ELISION_LOAN_CREDIT \/ 2 (- credit\))/\1\2/'
 mutant "a loan's excess is not returned" $c \
     's/return apply\(table, object, ELISION_LOAN_CREDIT/if (credit > 0) { return 0; } &/'
-mutant "an aged loan is not returned" $c '/^age_loans/,/^}/s/if \(credit != 0\)/if (credit > 99)/'
+mutant "an aged loan is not returned" $c '/^end_loans/,/^}/s/if \(credit != 0\)/if (credit > 99)/'
 mutant "a loan in use is returned" $c '/^touched/,/^}/s/return slot >= 0/return false/'
 mutant "a loan not in use is kept" $c \
     '/^touched/,/^}/s/key_\[slot\] = HIDDEN/net_[slot] = 0/'
@@ -103,7 +103,11 @@ mutant "the last reference is not noticed when it is dropped" $c \
     '/^elision_coalesce_dropped_/,/^}/s/count != NULL/count == NULL/'
 mutant "an object with references is taken for dropped" $c \
     '/^elision_coalesce_dropped_/,/^}/s/==$/>=/'
-mutant "detach keeps loans" $c 's/what == ELISION_SETTLE_DETACH/false/g'
+mutant "detach keeps loans" $c \
+    's/end_loans\(table, what\)/end_loans(table, 0)/;s/(\} while \().* != 0/\10/'
+mutant "a quiet detach destroys" $c '/^loan_ends/,/^}/s/what == ELISION_SETTLE_QUIET/false/'
+mutant "what a quiet detach kept stays" $c 's/(loan->idle_ = )ELISION_LOAN_SECTIONS/\10/'
+mutant "or counts as in use" $c '/^loan_ends/,/^}/s/\(void\)touched\(.*$//'
 mutant "what dies at a section's end is not destroyed" $c 's/^( +)table->ops_->destroy\(.*$/\1;/'
 mutant "settled after leaving" tests/refcount/heap.c \
     '/^section\(/,/^}/{
