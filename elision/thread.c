@@ -154,7 +154,23 @@ elision_thread_parent_forked_(void)
     pthread_mutex_unlock(&registry);
 }
 
-/* What is gone cannot release the auxiliary lock, and no section depends on it. */
+/* What is gone was perhaps about to change its counts: readers must not wait for it to be done. */
+static void
+end_counting(struct elision_thread *gone)
+{
+    for (uint32_t i = 0; i <= elision_site_count_(); i++) {
+        struct elision_site_state *state = &gone->states[i];
+        uint32_t version = atomic_load_explicit(&state->version, memory_order_relaxed);
+        if (version & 1) {
+            atomic_store_explicit(&state->granted,
+                                  atomic_load_explicit(&state->credit, memory_order_relaxed),
+                                  memory_order_relaxed);
+            atomic_store_explicit(&state->version, version + 1, memory_order_release); /* [E.V] */
+        }
+    }
+}
+
+/* Nor can it release the auxiliary lock, and no section depends on that. */
 static void
 release_aux(struct elision_thread *gone)
 {
@@ -177,6 +193,7 @@ elision_thread_child_forked_(void)
         /* A thread that was inside a section left a lock behind that bears its id. */
         at->alive = at == self || at->inside != 0;
         if (at != self) {
+            end_counting(at);
             release_aux(at);
         }
     }

@@ -256,11 +256,14 @@ half_written_counts_are_no_evidence(void **unused)
     (void)elision_site_set_off_(&judged, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
 }
 
-/* A thread that the child of a fork does not have held the auxiliary lock. */
+/* A thread that the child of a fork does not have held the auxiliary lock, and was about to count
+ * what it had done. */
 static void
-a_child_has_the_auxiliary_lock_free(void **unused)
+a_child_waits_for_no_other_thread(void **unused)
 {
     struct elision_thread *self = elision_self_;
+    struct elision_site_state *state = elision_state_of_(self, &inner);
+    uint64_t commits;
     _Atomic uint32_t *word = &elision_fallback_aux_((struct elision_fallback *)&lock)->word;
 
     (void)unused;
@@ -268,10 +271,12 @@ a_child_has_the_auxiliary_lock_free(void **unused)
     script_hook(NULL);
     assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
     assert_int_equal(*word, self->id);
+    state->version++;
     elision_atfork_prepare();
     elision_self_ = &elision_nobody_;
     elision_atfork_child();
     assert_int_equal(*word, 0);
+    assert_true(elision_commits_(state, &commits));
     elision_self_ = self;
     elision_leave(&lock);
     elision_set_concurrency(2);
@@ -305,7 +310,7 @@ main(void)
         cmocka_unit_test(the_kill_switch_wins),
         cmocka_unit_test(signals_as_fast_sections_abort),
         cmocka_unit_test(half_written_counts_are_no_evidence),
-        cmocka_unit_test(a_child_has_the_auxiliary_lock_free),
+        cmocka_unit_test(a_child_waits_for_no_other_thread),
     };
 
     return RUN_TAP(tests, start, NULL);
