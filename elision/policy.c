@@ -208,8 +208,8 @@ elision_policy_commit_(const struct elision_policy_params *params,
     if (state->grant > algorithm->credit) {
         state->grant = algorithm->credit;
     }
-    if (state->cut > 0 && state->grant > state->cut_left) {
-        state->grant = state->cut_left; /* then the length is whole again */
+    if (state->halved > 0 && state->grant > state->halved) {
+        state->grant = state->halved; /* then the length is whole again */
     }
     return state->grant;
 }
@@ -229,7 +229,7 @@ uint32_t
 elision_policy_length_(const struct elision_policy_params *params,
                        const struct elision_policy_state *state)
 {
-    uint32_t length = state->ready ? state->length >> state->cut : params->length;
+    uint32_t length = state->ready ? state->length >> (state->halved != 0) : params->length;
 
     return length == 0 ? 1 : length;
 }

@@ -68,9 +68,8 @@ struct elision_policy_state {
     uint32_t window_aborts;                 /* ... speculative outcomes, ... */
     uint32_t window_failed;                 /* ... sections that ended on the lock, ... */
     uint32_t streak;                        /* commits since the last abort, for lengthening */
-    uint32_t proven;                        /* commits of whole length since one was too much */
-    uint32_t cut;                           /* the length is halved so often for a while, ... */
-    uint32_t cut_left;                      /* ... until so many sections have committed */
+    uint32_t proven;                        /* commits of the length since one was too large */
+    uint32_t halved;                        /* sections for which the length is half of that */
     uint32_t budget;                        /* learnt budget (TUNER) */
     uint32_t grant;                         /* sections that went by without asking, last time */
     uint32_t mode;                          /* per algorithm */

@@ -7,7 +7,7 @@
  *                  on the auxiliary lock; the lock when it has cost many times what the site's
  *                  sections usually take, or one attempt much more than that: a long one among
  *                  short ones does not win by trying
- *     capacity     halves the length, for a while if it has proven itself; retries while that can
+ *     capacity     halves the length, for a while if it is an exception; retries while that can
  *                  help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed
  *     irrevocable  the lock
@@ -45,40 +45,6 @@ shorten(struct elision_policy_state *state, uint32_t numerator, uint32_t denomin
     state->streak = 0;
 }
 
-/* A section outgrew the cache. If sections of this length usually do not, what did it is one large
- * thing, a list that grows, say: the length is halved until sections have gone past it. */
-static void
-outgrown(struct elision_policy_state *state)
-{
-    if (state->cut == 0 && state->proven < PROVEN) {
-        state->proven = 0;
-        shorten(state, 1, 2);
-        return;
-    }
-    if (state->length >> state->cut > 1) {
-        state->cut++;
-    }
-    state->cut_left = 1u << state->cut;
-    state->streak = 0;
-}
-
-/* count sections have committed: is what was too large behind them? */
-static void
-gone_past(struct elision_policy_state *state, uint32_t count)
-{
-    if (state->cut == 0) {
-        state->proven += count < PROVEN ? count : PROVEN;
-        state->proven = state->proven < PROVEN ? state->proven : PROVEN;
-    }
-    else if (state->cut_left > count) {
-        state->cut_left -= count;
-    }
-    else {
-        state->cut = 0;
-        state->proven = 0;
-    }
-}
-
 /* Moving average with weight 1/8 of whether retrying after a reason failed. */
 static void
 learn_weight(struct elision_policy_state *state, unsigned reason, bool failed)
@@ -94,6 +60,62 @@ static bool
 hopeless(struct elision_policy_state *state, enum elision_abort reason)
 {
     return state->weight[reason] > WEIGHT_HIGH && (policy_random(state) & 15u) != 0;
+}
+
+/* Sections of this length usually fit, but this one did not: once more, half as long, since it may
+ * have been a little too much. If it or the next one does not fit either, it is one large step, as
+ * when a list grows or is sorted, that no length makes smaller.
+ * ret:   the lock for such a step */
+static enum policy_answer
+exceptional(struct elision_policy_state *state)
+{
+    state->streak = 0;
+    if (state->halved == 0 && !hopeless(state, ELISION_ABORT_CAPACITY)) {
+        state->halved = 2;
+        return POLICY_TABLE;
+    }
+    if (state->halved != 0) {
+        learn_weight(state, ELISION_ABORT_CAPACITY, true);
+    }
+    state->halved = 0;
+    state->proven = 0;
+    return POLICY_LOCK;
+}
+
+/* ret:   what to do after a section that outgrew the cache */
+static enum policy_answer
+outgrown(const struct policy_event *event)
+{
+    struct elision_policy_state *state = event->state;
+    bool shortest = state->length == 1;
+
+    if (event->params->waste == 0 && state->proven >= PROVEN) {
+        return exceptional(state); /* a site whose sections are cut */
+    }
+    state->proven = 0;
+    shorten(state, 1, 2);
+    if (shortest && !event->may_retry) {
+        return POLICY_LOCK;
+    }
+    return hopeless(state, ELISION_ABORT_CAPACITY) ? POLICY_LOCK : POLICY_TABLE;
+}
+
+/* count sections have committed. */
+static void
+fitted(struct elision_policy_state *state, uint32_t count)
+{
+    if (state->halved == 0) {
+        state->proven += count < PROVEN ? count : PROVEN;
+        state->proven = state->proven < PROVEN ? state->proven : PROVEN;
+    }
+    else if (state->halved > count) {
+        state->halved -= count;
+    }
+    else {
+        state->halved = 0;
+        state->proven = 0;
+        learn_weight(state, ELISION_ABORT_CAPACITY, false);
+    }
 }
 
 /* Is one more try after a conflict likely to cost more than it gains? A section that runs longer
@@ -116,16 +138,10 @@ static enum policy_answer
 adaptive_abort(const struct policy_event *event)
 {
     struct elision_policy_state *state = event->state;
-    bool shortest = elision_policy_length_(event->params, state) == 1;
 
     switch (event->reason) {
     case ELISION_ABORT_BUSY: return POLICY_TABLE;
-    case ELISION_ABORT_CAPACITY:
-        outgrown(state);
-        if (shortest && !event->may_retry) {
-            return POLICY_LOCK;
-        }
-        return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
+    case ELISION_ABORT_CAPACITY: return outgrown(event);
     case ELISION_ABORT_CONFLICT:
         if (event->params->waste != 0 && costs_too_much(event)) {
             return POLICY_LOCK;
@@ -160,7 +176,7 @@ adaptive_commits(const struct elision_policy_params *params, struct elision_poli
 {
     state->window_commits += count < WINDOW ? count : WINDOW;
     roll_window(state);
-    gone_past(state, count);
+    fitted(state, count);
     state->streak += count;
     if (state->streak >= LENGTHEN_STREAK && state->length < params->length_max) {
         state->length += state->length / 8 + 1;
@@ -174,7 +190,10 @@ adaptive_commit(const struct elision_policy_params *params, struct elision_polic
                 const struct elision_policy_attempt *attempt, uint64_t cycles)
 {
     for (unsigned met = attempt->met; met != 0; met &= met - 1) {
-        learn_weight(state, (unsigned)__builtin_ctz(met), false);
+        unsigned reason = (unsigned)__builtin_ctz(met);
+        if (reason != ELISION_ABORT_CAPACITY || state->halved == 0) { /* of that fitted() learns */
+            learn_weight(state, reason, false);
+        }
     }
     if (cycles != 0) {
         state->usual = state->usual == 0 ? cycles : state->usual - state->usual / 8 + cycles / 8;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Three kernels after the NAS Parallel Benchmarks, in pure Python: EP, IS and CG.
+"""Three kernels after the NAS Parallel Benchmarks, in pure Python: EP, IS and CG; and one of lists
+that are too large for a transaction.
 
 Each is a class: setup(threads) once, share(index) on each thread, result() afterwards. The work is
 divided among the threads, and the result is the same on any number of them, to the last bit: sums
@@ -151,3 +152,29 @@ class CG(Kernel):
 
     def result(self):
         return self.x
+
+
+class Large(Kernel):
+    """Each block grows a list of thousands, sorts it and lets it go: steps that outgrow a cache."""
+
+    KEYS = 2500  # in a block, of which every other one is done
+
+    def setup(self, threads):
+        super().setup(threads)
+        self.middles = [0] * BLOCKS
+
+    def block(self, block):
+        keys = []
+        seed = block + 1
+        for _ in range(self.KEYS):
+            seed = seed * 16807 % 2147483647
+            keys.append(seed)
+        keys.sort()
+        self.middles[block] = keys[self.KEYS // 2]
+
+    def share(self, index):
+        for block in range(2 * index, BLOCKS, 2 * self.threads):
+            self.block(block)
+
+    def result(self):
+        return sum(self.middles)
