@@ -28,7 +28,7 @@ esac
 out=out/suite/$what
 mkdir -p "$out/switch" || exit 2
 echo 'import sys; sys.setswitchinterval(1e-6)' >"$out/switch/sitecustomize.py"
-unset PYTHON_ELISION ELISION_BACKEND ELISION_POLICY PYTHONPATH
+unset "${!PYTHON@}" ELISION_BACKEND ELISION_POLICY # some tests are about these variables
 export PYTHON_GIL=1
 
 # failures NAME PYTHON [OPTION...]: run the tests unless that was done with this interpreter before;
