@@ -234,8 +234,8 @@ arrive(struct rtm_thread *me)
         }
         rtm_make_ready(me);
         break;
-    case RTM_T_SYSCALL:
-    case RTM_T_NEW: rtm_make_ready(me); break;
+    case RTM_T_NEW: me->state = RTM_T_READY; break; /* in the queue since it was created */
+    case RTM_T_SYSCALL: rtm_make_ready(me); break;
     case RTM_T_READY:
     case RTM_T_RUNNING: /* picked again at once */
     case RTM_T_BLOCKED:

@@ -39,6 +39,7 @@ part_repeat() {
     part_entropy
     part_epoch
     part_alarms
+    part_queue
     declare -A seen
     for seed in 1 2 3 4; do
         run "s$seed" counter 4 500 -- --seed=$seed >/dev/null
@@ -47,6 +48,16 @@ part_repeat() {
     tap_is "four seeds, four schedules" "${#seen[@]}" 4
     run c counter 4 500 -- --seed=3 >/dev/null
     tap_is "a seed repeats" "$(jq -S . "$dir/c.json")" "$(jq -S . "$dir/s3.json")"
+}
+
+# Threads that are created while others wait for a core: in whatever order the host starts them.
+part_queue() {
+    local i schedules
+    schedules=$(for i in 1 2 3 4 5 6 7 8; do
+        run queue mixed 4 3000 -- --cores=2 --slice=20000 >/dev/null
+        field queue '"\(.totals.makespan_cycles) \(.totals.aborts.conflict)"'
+    done | sort -u)
+    tap_is "more threads than cores: one schedule" "$(wc -l <<<"$schedules")" 1
 }
 
 # Random numbers: a line for getrandom, one for AT_RANDOM.
