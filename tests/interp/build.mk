@@ -8,10 +8,12 @@ INTERP_MODULES = $(addprefix $(OUT)/tests/interp/,unsafe_counter.so lending.so)
 TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,config.sh unsafe.sh lifecycle.sh workloads.sh \
     handover.sh lookups.sh guide.sh cpython.sh counted.sh leaks.sh mutants.sh)
-STRESS += $(INTERP_TESTS)/leaks_long.sh $(INTERP_TESTS)/injected.sh
+STRESS += $(addprefix $(INTERP_TESTS)/,leaks_long.sh injected.sh counted_long.sh)
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \
     $(INTERP_TESTS)/mutants.sh: $(INTERP_MODULES)
+
+$(INTERP_TESTS)/counted_long.sh: $(OUT)/python-stock/.installed
 
 $(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.installed
 	@mkdir -p $(@D)
