@@ -270,6 +270,7 @@ lock_acquire(struct sched_lock *p)
     if (me == rtm_holder && me->visit) {
         end_visit(me);
         rtm_unlock_guard();
+        rtm_look_abroad();
         return;
     }
     arrive(me);

@@ -15,16 +15,26 @@ static struct {
     ULong real_ns;
 } since; /* nothing has run */
 
-/* Does one run, and none that has ended waits to be asked for? */
+/* Has this process any? *ended: one that waits to be asked for, or 0 */
 static Bool
-has_children(void)
+has_children(Int *ended)
 {
     enum { ALL = 0, NOHANG = 1, EXITED = 4, NOWAIT = 0x1000000 };
     vki_siginfo_t info;
+    Bool any;
 
     info._sifields._sigchld._pid = 0;
-    return rtm_raw_syscall(__NR_waitid, ALL, 0, (HWord)&info, NOHANG | EXITED | NOWAIT) == 0 &&
-           info._sifields._sigchld._pid == 0;
+    any = rtm_raw_syscall(__NR_waitid, ALL, 0, (HWord)&info, NOHANG | EXITED | NOWAIT) == 0;
+    *ended = info._sifields._sigchld._pid;
+    return any;
+}
+
+static Bool
+awaits_children(void)
+{
+    Int ended;
+
+    return has_children(&ended) && !ended;
 }
 
 /* Who sleeps or waits for a signal does so for a child, if there is one. */
@@ -36,7 +46,7 @@ somebody_away(void)
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         const struct rtm_thread *t = &rtm_threads[i];
         if (t->state == RTM_T_AWAY ||
-            (t->state == RTM_T_BLOCKED && t->wait != RTM_W_FUTEX && has_children())) {
+            (t->state == RTM_T_BLOCKED && t->wait != RTM_W_FUTEX && awaits_children())) {
             return True;
         }
     }
@@ -59,4 +69,22 @@ rtm_too_early(ULong when)
     rtm_nondeterministic++;
     return when > since.virtual &&
            (when - since.virtual) / rtm_opt.mhz * 1000 > now - since.real_ns;
+}
+
+void
+rtm_look_abroad(void)
+{
+    Int i, ended;
+
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state == RTM_T_BLOCKED && t->wait == RTM_W_FUTEX && t->futex_shared &&
+            (rtm_forked_child || has_children(&ended)) &&
+            VG_(am_is_valid_for_client)(t->futex, sizeof(UInt), VKI_PROT_READ) &&
+            *(const volatile UInt *)t->futex != t->futex_value) {
+            rtm_nondeterministic++;
+            rtm_sched_wake(t, rtm_clock());
+            t->woken = False; /* asks again */
+        }
+    }
 }

@@ -243,6 +243,8 @@ struct rtm_thread {
     ULong wake_at;
     Addr futex;
     UInt bitset;
+    UInt futex_value;  /* while it says so */
+    Bool futex_shared; /* other processes may wake it */
     Bool woken, timed_out;
     ULong clock_at_wait;
     ULong wait_end; /* when the wait times out; RTM_NEVER: never */

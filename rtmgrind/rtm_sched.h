@@ -62,6 +62,9 @@ void rtm_pick(void);
 /* rtm_pace.c: may virtual time not yet jump there, with nobody to run until then? */
 Bool rtm_too_early(ULong when);
 
+/* Without guard: who waits for what another process has changed is to look again. */
+void rtm_look_abroad(void);
+
 /* rtm_timer.c: when the next timer fires if t runs on, or NULL: if nobody does; RTM_NEVER: not at
  * all. One that is due does. ret: a thread to be awaited first; NULL: it is done */
 ULong rtm_timer_due(const struct rtm_thread *t);

@@ -220,6 +220,8 @@ futex_wait(VexGuestAMD64State *gs, Addr a, Int op, UInt bitset)
         return rtm_wait_ended(gs, -VKI_EAGAIN);
     }
     t->futex = a;
+    t->futex_value = value;
+    t->futex_shared = !(op & FUTEX_PRIVATE);
     t->bitset = bitset;
     return rtm_block(RTM_W_FUTEX, end);
 }

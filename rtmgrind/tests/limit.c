@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/sem.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int silent; /* a pipe that nobody writes to */
@@ -236,6 +237,51 @@ timer_of_a_file(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ */
+/* What another process wakes                                          */
+
+static struct {
+    atomic_int ready, word;
+} * common;
+static volatile int awake;
+
+static void *
+wait_for_child(void *p)
+{
+    atomic_store(&common->ready, 1);
+    while (atomic_load(&common->word) == 0) {
+        syscall(SYS_futex, &common->word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
+    }
+    awake = 1;
+    return p;
+}
+
+static void
+another_process_wakes_while_a_thread_spins(void **state)
+{
+    pthread_t t;
+    pid_t child;
+
+    (void)state;
+    common = mmap(NULL, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(common != MAP_FAILED);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        while (!atomic_load(&common->ready)) {
+        }
+        wait_until(now() + 50 * MS);
+        atomic_store(&common->word, 1);
+        syscall(SYS_futex, &common->word, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0);
+        _exit(0);
+    }
+    assert_int_equal(pthread_create(&t, NULL, wait_for_child, NULL), 0);
+    while (!awake) {
+    }
+    assert_int_equal(pthread_join(t, NULL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* The kernel keeps a call's registers. */
 static void
 registers_are_as_they_were(void **state)
@@ -270,6 +316,7 @@ main(void)
         cmocka_unit_test(inheriting_mutex_times_out),
         cmocka_unit_test(message_queue_times_out),
         cmocka_unit_test(timer_of_a_file),
+        cmocka_unit_test(another_process_wakes_while_a_thread_spins),
         cmocka_unit_test(registers_are_as_they_were),
     };
     int ends[2];
