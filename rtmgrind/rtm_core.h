@@ -86,6 +86,8 @@ extern void __real_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt);
 extern void __wrap_vgPlain_sigframe_destroy(ThreadId tid, Bool is_rt);
 extern void __real_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
 extern void __wrap_vgPlain_nuke_all_threads_except(ThreadId me, UInt src);
+extern void __real_vgPlain_reap_threads(ThreadId me);
+extern void __wrap_vgPlain_reap_threads(ThreadId me);
 extern void __real_vgPlain_print_preamble(Bool to_fd);
 extern void __wrap_vgPlain_print_preamble(Bool to_fd);
 extern void __real_vgPlain_synth_fault_perms(ThreadId tid, Addr a);

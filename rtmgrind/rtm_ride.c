@@ -245,3 +245,15 @@ __wrap_vgPlain_disp_run_translations(HWord *two_words, volatile void *guest_stat
     }
     VG_(in_generated_code) = True;
 }
+
+/* A thread dies of a fault: from its handler the core lets the others go through its scheduler, to
+ * their end, and then leaves the handler as it leaves translated code. Those that were aboard say
+ * that they have left theirs. */
+void
+__wrap_vgPlain_reap_threads(ThreadId me)
+{
+    const Bool in_code = VG_(in_generated_code);
+
+    __real_vgPlain_reap_threads(me);
+    VG_(in_generated_code) = in_code;
+}

@@ -18,7 +18,8 @@ enum { TEAM = 4, ROUNDS = 50, PAGE = 4096 };
 static _Thread_local sigjmp_buf back;
 static _Thread_local volatile int faults, signals, me = -1;
 static volatile char *forbidden; /* a page for each thread */
-static atomic_int ready, done, wrong;
+static atomic_int ready, done, wrong, doomed;
+static volatile int *volatile nowhere = (volatile int *)8;
 static pthread_t team[TEAM];
 
 /* Computes for so many cycles, across many turns. */
@@ -223,9 +224,10 @@ static void *
 spin_for_ever(void *p)
 {
     atomic_fetch_add(&ready, 1);
-    for (;;) {
+    while (!p || !atomic_load(&doomed)) {
         compute(100);
     }
+    *nowhere = 0;
     return p;
 }
 
@@ -277,6 +279,19 @@ leave(void)
 }
 
 static void
+crash(void)
+{
+    *nowhere = 0;
+}
+
+static void
+doom_the_others(void)
+{
+    atomic_store(&doomed, 1);
+    spin_for_ever(NULL);
+}
+
+static void
 signals_end_spinning_programs(void **state)
 {
     (void)state;
@@ -291,6 +306,15 @@ exit_ends_spinning_programs(void **state)
     assert_int_equal(end_of_child(leave, 0), 3 << 8);
 }
 
+static void
+faults_end_spinning_programs(void **state)
+{
+    (void)state;
+    signal(SIGSEGV, SIG_DFL);                                 /* not cmocka's */
+    assert_int_equal(end_of_child(crash, 0) & 0x7f, SIGSEGV); /* without the core's bit */
+    assert_int_equal(end_of_child(doom_the_others, 0) & 0x7f, SIGSEGV);
+}
+
 int
 main(void)
 {
@@ -302,6 +326,7 @@ main(void)
         cmocka_unit_test(sent_faults_reach_their_thread),
         cmocka_unit_test(signals_end_spinning_programs),
         cmocka_unit_test(exit_ends_spinning_programs),
+        cmocka_unit_test(faults_end_spinning_programs),
     };
 
     return LITMUS_MAIN(tests);
