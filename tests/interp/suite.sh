@@ -49,14 +49,15 @@ failures() {
 
 # same NAME STOCK: the failures of two runs
 same() {
-    local count
+    local count failed
     if ! cmp -s "$out/$1.failed" "$out/$2.failed"; then
         tap_fail "$1: failures are the stock build's" \
             "$(diff "$out/$2.failed" "$out/$1.failed" 2>&1)"
         return
     fi
     count=$(sed -n 's/^Total tests: run=\([0-9,]*\).*/\1/p' "$out/$1.log")
-    tap_pass "$1: failures are the stock build's, $(grep -c . "$out/$1.failed") in ${count:-?} tests"
+    failed=$(grep -c . "$out/$1.failed")
+    tap_pass "$1: failures are the stock build's, $failed in ${count:-?} tests"
 }
 
 stock=out/python-stock/bin/python3
