@@ -17,6 +17,8 @@
 
 #include "elision/elision.h"
 
+#include <stdlib.h> // calloc()
+
 #define TABLE_SIZE 4096 // a power of two; more than libelision tells apart
 #define TABLE_PROBES 32
 #define LABEL_SIZE 160
@@ -65,7 +67,8 @@ append(char *label, int length, int room, PyObject *text)
 static struct _PyElision_Site *
 new_site(PyCodeObject *code, uint64_t key, int line)
 {
-    struct _PyElision_Site *site = PyMem_RawCalloc(1, sizeof(*site));
+    // Not by PyMem: what tracemalloc counts is the program's.
+    struct _PyElision_Site *site = calloc(1, sizeof(*site));
     if (site == NULL) {
         return NULL;
     }
@@ -129,7 +132,7 @@ find_site(PyCodeObject *code, int line)
             // Another thread took the slot: site is what it put there.
         }
         if (site->key == key) {
-            PyMem_RawFree(made); // lost the race for the same key, or NULL
+            free(made); // lost the race for the same key, or NULL
             return with_state(site);
         }
     }

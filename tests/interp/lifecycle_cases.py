@@ -456,13 +456,32 @@ def subprocesses_from_threads():
     assert codes == [0] * 5, codes
 
 
+def tracemalloc_counts_the_program():
+    """What the interpreter remembers of lines where sections begin is not the program's."""
+    import time
+    import tracemalloc
+    lines = compile("for n in numbers: pass\nsleep(0)\n" * 20, "many lines", "exec")
+    names = {"sleep": time.sleep, "numbers": range(300), "n": 0}
+    exec(compile("sleep(0)", "one line", "exec"), names)
+    wait = threading.Lock()
+    with wait:
+        thread = threading.Thread(target=wait.acquire)
+        thread.start()
+        tracemalloc.start()
+        exec(lines, names)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    thread.join()
+    assert size < 1000, size
+
+
 CASES = [fork_from_threads, fork_while_threads_end, collect_loops, subinterpreters,
          daemon_threads_at_exit,
          signals_to_the_main_thread, legacy_import_while_threads_run,
          kill_switch_while_threads_run, tracing_switched_on, asynchronous_exception,
          tiny_switch_interval, frames_and_tracebacks, thread_churn, queues_and_conditions,
          critical_section_across_checkpoints, shared_objects_die, loans_end,
-         subprocesses_from_threads]
+         subprocesses_from_threads, tracemalloc_counts_the_program]
 
 
 def main(cases):
