@@ -8,16 +8,6 @@
 
 #include "rtm_sys.h"
 
-enum {
-    FUTEX_CMD = 0x7F,
-    FUTEX_REALTIME = 256,
-    CMD_WAIT = 0,
-    CMD_LOCK_PI = 6,
-    CMD_WAIT_BITSET = 9,
-    CMD_WAIT_REQUEUE_PI = 11,
-    CMD_LOCK_PI2 = 13
-};
-
 enum form {
     NONE = 0,
     MILLISECONDS, /* negative: for ever */

@@ -21,6 +21,22 @@ ULong rtm_ns_to_cycles(ULong ns);
 /* Not in all kernel headers that the core comes with. */
 enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435, SYS_EPOLL_PWAIT2 = 441 };
 
+/* futex(2): a command, with flags. */
+enum {
+    FUTEX_CMD = 0x7F,
+    FUTEX_PRIVATE = 128,
+    FUTEX_REALTIME = 256,
+    CMD_WAIT = 0,
+    CMD_WAKE = 1,
+    CMD_REQUEUE = 3,
+    CMD_CMP_REQUEUE = 4,
+    CMD_LOCK_PI = 6,
+    CMD_WAIT_BITSET = 9,
+    CMD_WAKE_BITSET = 10,
+    CMD_WAIT_REQUEUE_PI = 11,
+    CMD_LOCK_PI2 = 13
+};
+
 /* Whose processor time the clock shows: a thread's number, or 0: all threads'; -1: nobody's, or
  * another process's. */
 Int rtm_cpu_clock(Int clock);

@@ -8,18 +8,6 @@
 #include "rtm_sys.h"
 #include "rtm_timer.h"
 
-enum {
-    FUTEX_CMD = 0x7F,
-    FUTEX_PRIVATE = 128,
-    FUTEX_REALTIME = 256,
-    CMD_WAIT = 0,
-    CMD_WAKE = 1,
-    CMD_REQUEUE = 3,
-    CMD_CMP_REQUEUE = 4,
-    CMD_WAIT_BITSET = 9,
-    CMD_WAKE_BITSET = 10
-};
-
 HWord
 rtm_wait_ended(VexGuestAMD64State *gs, Long result)
 {
