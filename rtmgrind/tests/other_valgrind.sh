@@ -17,26 +17,23 @@ lib=$root/usr/lib/x86_64-linux-gnu/valgrind
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
-mkdir "$dir/lib"
-ln -s "$root"/usr/libexec/valgrind/* "$dir/lib/"
+# As `make` lays it out, and a `valgrind` that is ROOT's.
+tool=$dir/lib/rtmgrind/rtmgrind-amd64-linux
+mkdir -p "$dir/bin" "$dir/obj" "${tool%/*}"
 for file in rtmgrind/rtm_*.c; do
     # ROOT's headers come before the system's.
     ${COMPILE/-isystem/-isystem $root/usr/include/valgrind -isystem} -Irtmgrind \
-        -c -o "$dir/$(basename "$file" .c).o" "$file" || exit 1
+        -c -o "$dir/obj/$(basename "$file" .c).o" "$file" || exit 1
 done
-$LINK -o "$dir/lib/rtmgrind-amd64-linux" "$dir"/*.o "$lib/libcoregrind-amd64-linux.a" \
+$LINK -o "$tool" "$dir"/obj/*.o "$lib/libcoregrind-amd64-linux.a" \
     "$lib/libvex-amd64-linux.a" -lgcc "$lib/libgcc-sup-amd64-linux.a" || exit 1
-cat >"$dir/rtmgrind" <<END
-#!/bin/sh
-exec env VALGRIND_LIB=$dir/lib $root/usr/bin/valgrind.bin --tool=rtmgrind --fair-sched=yes \\
-    --vgdb=no --run-libc-freeres=no --run-cxx-freeres=no "\$@"
-END
-chmod +x "$dir/rtmgrind"
-export RTMGRIND=$dir/rtmgrind
+install -m 755 rtmgrind/rtmgrind.sh "$dir/bin/rtmgrind"
+ln -s "$root/usr/bin/valgrind.bin" "$dir/bin/valgrind"
+export PATH=$dir/bin:$PATH VALGRIND_LIB=$root/usr/libexec/valgrind RTMGRIND=$dir/bin/rtmgrind
 "$RTMGRIND" --version
 
 failed=0
-for test in out/tests/rtmgrind/*.t rtmgrind/tests/{model,time,report,peers}.sh; do
+for test in out/tests/rtmgrind/*.t rtmgrind/tests/{model,time,report,usage,peers}.sh; do
     case $test in */mutants.t) continue ;; esac
     if "$test" >"$dir/tap" 2>&1; then
         echo "ok $test ($(grep -c '^ok' "$dir/tap"))"

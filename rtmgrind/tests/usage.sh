@@ -62,7 +62,7 @@ tap_is "the program's exit status is kept" \
     "$("$rtmgrind" --quiet -- sh -c 'exit 7'; echo $?)" 7
 tap_is "-- ends the options" "$("$rtmgrind" --quiet -- /bin/echo --cores=0)" --cores=0
 tap_is "a symbolic link finds its way" \
-    "$(ln -s "$PWD/$rtmgrind" "$dir/link" && "$dir/link" --quiet /bin/echo ran)" ran
+    "$(ln -s "$(realpath "$rtmgrind")" "$dir/link" && "$dir/link" --quiet /bin/echo ran)" ran
 tap_is "JSON into a device stays a device" \
     "$("$rtmgrind" --quiet --json=/dev/stdout /bin/true | jq .totals.starts)" 0
 
