@@ -34,7 +34,7 @@
 #define ONE_SHARED ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT)
 
 _Py_thread_local struct elision_coalesce *_PyElision_table = NULL;
-_Py_thread_local int _PyElision_quiet = 0;
+_Py_thread_local int _PyElision_locks_held = 0;
 
 // An object that this thread is destroying, and those whose destructors led there.
 struct dying {
@@ -290,9 +290,9 @@ _PyElision_Settle(PyThreadState *tstate, int all)
 {
     struct elision_coalesce *table = table_of(tstate);
     if (table != NULL) {
-        elision_coalesce_settle(table, !all               ? ELISION_SETTLE_SECTION
-                                       : _PyElision_quiet ? ELISION_SETTLE_QUIET
-                                                          : ELISION_SETTLE_DETACH);
+        elision_coalesce_settle(table, !all                         ? ELISION_SETTLE_SECTION
+                                       : _PyElision_locks_held != 0 ? ELISION_SETTLE_QUIET
+                                                                    : ELISION_SETTLE_DETACH);
     }
 }
 

@@ -118,9 +118,23 @@ _PyElision_CountKeys(struct _dictkeysobject *keys, int delta)
     return _PyElision_Coalesces() && _PyElision_CountKeysSlow(keys, delta);
 }
 
-// Above 0 while this thread holds what its destructors could not have: of what a detach would
-// destroy the destructors wait until the thread's next section is over.
-PyAPI_DATA(_Py_thread_local int) _PyElision_quiet _PyElision_TLS;
+// Locks of C code (PyThread_acquire_lock) that this thread holds. It may detach meanwhile, where no
+// Python could run: of what that would destroy the destructors wait until the thread's next section
+// is over. Who releases a lock for another thread leaves that one's number too high, which only
+// makes destructors wait.
+extern _Py_thread_local int _PyElision_locks_held _PyElision_TLS;
+
+static inline void
+_PyElision_LockTaken(void)
+{
+    _PyElision_locks_held++;
+}
+
+static inline void
+_PyElision_LockReleased(void)
+{
+    _PyElision_locks_held -= _PyElision_locks_held > 0;
+}
 
 // A section begins that so many conflicts have delayed. Settle, at its end, brings the counts to
 // what they should be and, if all, returns loans; it may run destructors, so the thread must be

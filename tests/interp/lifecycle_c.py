@@ -3,14 +3,17 @@
 
 As lifecycle_cases.py.
 """
+import bz2
 import ctypes
 import gc
+import lzma
 import queue
 import sys
 import tempfile
 import threading
 import time
 import weakref
+import zlib
 
 from lifecycle_cases import EMULATED, ROUNDS, busy, extension, main, spin
 
@@ -190,6 +193,26 @@ def destructor_writes_where_its_thread_writes():
         assert len(file.read()) == 100003
 
 
+def destructor_uses_what_its_thread_uses():
+    """The same for a compressor, which has a lock that a thread cannot take twice."""
+    for kind in zlib.compressobj, bz2.BZ2Compressor, lzma.LZMACompressor:
+        shared = kind()
+        on_loan(lambda: shared.compress(bytes(1000)), lambda: shared.compress(b"end"))
+
+
+def thread_waits_for_a_destructor():
+    """A lock of C code keeps no destructor back once it is released."""
+    lock = threading.RLock()
+    dead = threading.Event()
+
+    def then():
+        with lock:
+            pass
+        dead.wait()
+
+    on_loan(then, dead.set)
+
+
 def objects_the_collector_lists():
     """What nobody refers to is dead for who looks at all objects."""
     seen = []
@@ -279,8 +302,10 @@ def embedded():
 CASES = [foreign_threads, mutex_of_an_extension, waits_in_a_critical_section,
          counts_seen_by_extensions,
          last_reference_dropped_elsewhere, destructor_wants_what_its_thread_waits_for,
-         destructor_writes_where_its_thread_writes, objects_the_collector_lists,
-         destructors_that_set_the_count, memory_others_may_read, lines_of_other_interpreters]
+         destructor_writes_where_its_thread_writes,
+         destructor_uses_what_its_thread_uses, thread_waits_for_a_destructor,
+         objects_the_collector_lists, destructors_that_set_the_count, memory_others_may_read,
+         lines_of_other_interpreters]
 
 if __name__ == "__main__":
     main(CASES)

@@ -102,7 +102,8 @@ for test in unsafe leaks handover lookups memory "works namespaces" \
     "lifecycle counts_seen_by_extensions lifecycle_c" \
     "lifecycle loans_end" "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
     "lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c" \
-    "lifecycle destructor_writes_where_its_thread_writes lifecycle_c" \
+    "lifecycle destructor_uses_what_its_thread_uses lifecycle_c" \
+    "lifecycle thread_waits_for_a_destructor lifecycle_c" \
     "lifecycle objects_the_collector_lists lifecycle_c" \
     "lifecycle destructors_that_set_the_count lifecycle_c" \
     "lifecycle kill_switch_while_threads_run"; do
@@ -145,8 +146,12 @@ mutant "loans are kept at a detach" elision_refs \
 mutant "destructors run where their thread stands in a queue" parking_lot \
     's/_PyElision_WillWait/_PyElision_Irrevocable/' \
     lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c
-mutant "destructors run inside a busy file" elision_refs 's/: _PyElision_quiet/: 0/' \
-    lifecycle destructor_writes_where_its_thread_writes lifecycle_c
+mutant "destructors run while their thread has a lock of C code" elision_refs \
+    's/: _PyElision_locks_held != 0/: 0/' \
+    lifecycle destructor_uses_what_its_thread_uses lifecycle_c
+mutant "a lock of C code is had for ever" thread \
+    's/^#.*"thread_pthread.h"/#define _PyElision_LockReleased() ((void)0)\n&/' \
+    lifecycle thread_waits_for_a_destructor lifecycle_c
 mutant "the world is stopped before what waits is settled" pystate \
     '/^stop_the_world/,/^}/s/_PyElision_WillWait/_PyElision_Irrevocable/' \
     lifecycle objects_the_collector_lists lifecycle_c
