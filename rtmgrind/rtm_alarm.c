@@ -9,7 +9,8 @@
 #include "rtm_sys.h"
 
 enum { NOTIFY_SIGNAL = 0, NOTIFY_NONE = 1, NOTIFY_THREAD_ID = VKI_SIGEV_THREAD_ID };
-enum { TIMER_ABSTIME = 1 };
+enum { TIMER_ABSTIME = 1, CANCEL_ON_SET = 2 }; /* TFD_TIMER_CANCEL_ON_SET: nobody sets a clock */
+enum { NO_ID = -1 };
 
 static ULong
 time_of(const struct timer *x)
@@ -109,13 +110,13 @@ sys_getitimer(VexGuestAMD64State *gs)
     return rtm_sys_done(gs, 0);
 }
 
-/* The link to the timer of timer_create; to NULL if it is not one of ours. */
+/* The link to the timer of timer_create; the last one, to NULL, if it is not one of ours. */
 static struct timer **
 link_to(Int id)
 {
     struct timer **p = &rtm_itimers[N_ITIMERS - 1].next;
 
-    while (*p && (*p)->id != id) {
+    while (*p && !((*p)->kind == TIMER_POSIX && (*p)->id == id)) {
         p = &(*p)->next;
     }
     return p;
@@ -133,7 +134,7 @@ rtm_timer_created(Int clock, Addr event, Addr id)
         return; /* the kernel's, in real time */
     }
     x = VG_(calloc)("rtm.timer", 1, sizeof *x);
-    x->posix = True;
+    x->kind = TIMER_POSIX;
     x->id = *(const Int *)id;
     x->clock = clock;
     x->cpu = whose >= 0;
@@ -145,17 +146,16 @@ rtm_timer_created(Int clock, Addr event, Addr id)
         x->value = e->sigev_value;
     }
     x->at = RTM_NEVER;
-    *link_to(x->id) = x;
+    *link_to(NO_ID) = x;
 }
 
-static HWord
-timer_delete(struct timer **p)
+static void
+drop(struct timer **p)
 {
     struct timer *x = *p;
 
     *p = x->next;
     VG_(free)(x);
-    return RTM_SYS_PASS; /* the kernel's too */
 }
 
 static void
@@ -192,9 +192,25 @@ timer_settime(VexGuestAMD64State *gs, struct timer *x, Addr from, Addr to)
 }
 
 static HWord
+timerfd_settime(VexGuestAMD64State *gs)
+{
+    struct timer *x = NULL;
+    HWord r;
+
+    if (!(gs->guest_RSI & ~(ULong)(TIMER_ABSTIME | CANCEL_ON_SET))) {
+        x = rtm_file_adopt((Int)gs->guest_RDI);
+    }
+    r = x ? timer_settime(gs, x, gs->guest_RDX, gs->guest_R10) : (HWord)RTM_SYS_PASS;
+    if (r == RTM_SYS_DONE) {
+        rtm_file_hold(x, (Int)gs->guest_RDI);
+    }
+    return r;
+}
+
+static HWord
 timer_gettime(VexGuestAMD64State *gs, const struct timer *x)
 {
-    if (!rtm_may_write(gs->guest_RSI, sizeof(struct vki_itimerspec))) {
+    if (!x || !rtm_may_write(gs->guest_RSI, sizeof(struct vki_itimerspec))) {
         return RTM_SYS_PASS;
     }
     put_timer(x, gs->guest_RSI);
@@ -210,6 +226,8 @@ answer(VexGuestAMD64State *gs)
     case __NR_alarm: return sys_alarm(gs);
     case __NR_setitimer: return sys_setitimer(gs, gs->guest_RSI, gs->guest_RDX);
     case __NR_getitimer: return sys_getitimer(gs);
+    case __NR_timerfd_settime: return timerfd_settime(gs);
+    case __NR_timerfd_gettime: return timer_gettime(gs, rtm_file_timer((Int)gs->guest_RDI));
     default: break;
     }
     p = link_to((Int)gs->guest_RDI);
@@ -220,7 +238,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_timer_settime: return timer_settime(gs, *p, gs->guest_RDX, gs->guest_R10);
     case __NR_timer_gettime: return timer_gettime(gs, *p);
     case __NR_timer_getoverrun: return rtm_sys_done(gs, (*p)->overrun);
-    case __NR_timer_delete: return timer_delete(p);
+    case __NR_timer_delete: drop(p); return RTM_SYS_PASS; /* the kernel's too */
     default: return RTM_SYS_PASS;
     }
 }
@@ -242,8 +260,9 @@ rtm_timers_forget(void)
     Int i;
 
     while (rtm_itimers[N_ITIMERS - 1].next) {
-        timer_delete(&rtm_itimers[N_ITIMERS - 1].next);
+        drop(&rtm_itimers[N_ITIMERS - 1].next);
     }
+    rtm_files_forget();
     for (i = 0; i < N_ITIMERS; i++) {
         rtm_itimers[i].at = RTM_NEVER;
         rtm_itimers[i].held = rtm_itimers[i].in_kernel = False;

@@ -258,8 +258,7 @@ emit_syscall(struct rtm_ir *c, Addr pc, Addr next)
     IRDirty *d = HELPER(ret, rtm_help_syscall, mkIRExprVec_1(IRExpr_GSPTR()));
 
     rtm_ir_declare_fx(d, Ifx_Modify, GUEST(guest_RAX), 8);
-    rtm_ir_declare_fx(d, Ifx_Modify, GUEST(guest_RDX), 8); /* rtm_limit.c */
-    rtm_ir_declare_fx(d, Ifx_Modify, GUEST(guest_R8), 8);
+    rtm_ir_declare_fx(d, Ifx_Modify, GUEST(guest_R8), 8); /* rtm_limit.c */
     rtm_ir_declare_fx(d, Ifx_Modify, GUEST(guest_R10), 8);
     rtm_ir_add(c, IRStmt_Dirty(d));
     rtm_ir_exit_if(c, ret, RTM_SYS_DONE, Ijk_Boring, next);

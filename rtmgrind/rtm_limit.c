@@ -13,8 +13,7 @@ enum form {
     MILLISECONDS, /* negative: for ever */
     TIMESPEC,     /* where it is; 0: for ever */
     TIMEVAL,
-    UNTIL, /* a timespec that is a time of `clock` */
-    EVERY  /* an itimerspec, and no time-out */
+    UNTIL /* a timespec that is a time of `clock` */
 };
 
 struct limit {
@@ -41,28 +40,6 @@ futex_limit(VexGuestAMD64State *gs)
     }
 }
 
-/* The clock of a timerfd; the kernel shows it. */
-static Int
-clock_of_file(Int fd)
-{
-    static const HChar key[] = "clockid: ";
-    HChar path[64], text[512];
-    const HChar *at;
-    SysRes file;
-    Int n;
-
-    VG_(snprintf)(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    file = VG_(open)(path, VKI_O_RDONLY, 0);
-    if (sr_isError(file)) {
-        return VKI_CLOCK_MONOTONIC;
-    }
-    n = VG_(read)((Int)sr_Res(file), text, sizeof text - 1);
-    VG_(close)((Int)sr_Res(file));
-    text[n > 0 ? n : 0] = '\0';
-    at = VG_(strstr)(text, key);
-    return at ? (Int)VG_(strtoll10)(at + sizeof key - 1, NULL) : VKI_CLOCK_MONOTONIC;
-}
-
 static struct limit
 limit_of(VexGuestAMD64State *gs)
 {
@@ -79,10 +56,6 @@ limit_of(VexGuestAMD64State *gs)
     case __NR_mq_timedreceive:
         return (struct limit){UNTIL, &gs->guest_R8, VKI_CLOCK_REALTIME, -VKI_ETIMEDOUT};
     case __NR_futex: return futex_limit(gs);
-    case __NR_timerfd_settime:
-        return gs->guest_RSI & 1
-                   ? (struct limit){EVERY, &gs->guest_RDX, clock_of_file((Int)gs->guest_RDI), 0}
-                   : (struct limit){.form = NONE};
     default: return (struct limit){.form = NONE};
     }
 }
@@ -98,50 +71,66 @@ host_time(Int clock, const struct vki_timespec *ts)
     return (struct vki_timespec){ns / 1000000000, ns % 1000000000};
 }
 
-/* The kernel is given this in its place, until the call is over. */
-static void
-replace(ULong *arg, void *by, Int clock, const struct vki_timespec *ts)
+Bool
+rtm_limit_end(VexGuestAMD64State *gs, ULong *end)
 {
-    rtm_cur->host_limit.it_value = host_time(clock, ts);
-    rtm_cur->limit_at = *arg;
-    *arg = (ULong)by;
+    const struct limit l = limit_of(gs);
+    struct vki_timespec ts;
+
+    *end = RTM_NEVER;
+    switch (l.form) {
+    case NONE: return True;
+    case MILLISECONDS:
+        if ((Int)*l.arg >= 0) {
+            *end = rtm_clock() + rtm_ns_to_cycles((UInt)*l.arg * 1000000ULL);
+        }
+        return True;
+    case TIMESPEC:
+    case TIMEVAL:
+    case UNTIL: break;
+    }
+    if (!*l.arg) {
+        return True;
+    }
+    if (!rtm_get(*l.arg, &ts, sizeof ts)) {
+        return False;
+    }
+    ts.tv_nsec *= l.form == TIMEVAL ? 1000 : 1;
+    if (!rtm_is_timespec(&ts)) {
+        return False;
+    }
+    *end = rtm_wait_end(&ts, l.form == UNTIL, l.clock);
+    return True;
+}
+
+/* A time of a clock: the kernel is given its own in its place, until the call is over. */
+static void
+replace(const struct limit *l)
+{
+    struct vki_timespec ts;
+
+    if (l->form == UNTIL && rtm_get_timespec(*l->arg, &ts)) {
+        rtm_cur->host_limit = host_time(l->clock, &ts);
+        rtm_cur->limit_at = *l->arg;
+        *l->arg = (ULong)&rtm_cur->host_limit;
+    }
 }
 
 void
 rtm_limit_begins(VexGuestAMD64State *gs)
 {
     const struct limit l = limit_of(gs);
-    struct rtm_thread *t = rtm_cur;
-    struct vki_itimerspec spec;
-    struct vki_timespec ts;
 
-    t->limit = RTM_NEVER;
-    t->limit_says = l.says;
-    if (l.form == MILLISECONDS && (Int)*l.arg >= 0) {
-        t->limit = rtm_clock() + rtm_ns_to_cycles((UInt)*l.arg * 1000000ULL);
-    }
-    else if ((l.form == TIMESPEC || l.form == TIMEVAL) && rtm_get(*l.arg, &ts, sizeof ts)) {
-        ts.tv_nsec *= l.form == TIMEVAL ? 1000 : 1;
-        if (rtm_is_timespec(&ts)) {
-            t->limit = rtm_wait_end(&ts, False, VKI_CLOCK_MONOTONIC);
-        }
-    }
-    else if (l.form == UNTIL && rtm_get_timespec(*l.arg, &ts)) {
-        t->limit = rtm_wait_end(&ts, True, l.clock);
-        replace(l.arg, &t->host_limit.it_value, l.clock, &ts);
-    }
-    else if (l.form == EVERY && rtm_get(*l.arg, &spec, sizeof spec) &&
-             rtm_is_timespec(&spec.it_value) && rtm_timespec_ns(&spec.it_value) > 0) {
-        t->host_limit.it_interval = spec.it_interval;
-        replace(l.arg, &t->host_limit, l.clock, &spec.it_value);
-    }
+    rtm_limit_end(gs, &rtm_cur->limit);
+    rtm_cur->limit_says = l.says;
+    replace(&l);
 }
 
 /* A call that a signal ended and that begins anew finds what it was given before. */
 static void
 take_back(const struct rtm_thread *t, volatile ULong *arg)
 {
-    if (*arg == (ULong)&t->host_limit || *arg == (ULong)&t->host_limit.it_value) {
+    if (*arg == (ULong)&t->host_limit) {
         *arg = t->limit_at;
     }
 }
@@ -149,7 +138,6 @@ take_back(const struct rtm_thread *t, volatile ULong *arg)
 void
 rtm_limit_over(struct rtm_thread *t, Long result)
 {
-    take_back(t, &t->gs->guest_RDX);
     take_back(t, &t->gs->guest_R10);
     take_back(t, &t->gs->guest_R8);
     if (t->limit != RTM_NEVER && result == t->limit_says && rtm_clock() < t->limit) {

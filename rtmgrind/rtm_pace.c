@@ -71,17 +71,26 @@ rtm_too_early(ULong when)
            (when - since.virtual) / rtm_opt.mhz * 1000 > now - since.real_ns;
 }
 
+static Bool
+word_changed(const struct rtm_thread *t)
+{
+    Int ended;
+
+    return t->futex_shared && (rtm_forked_child || has_children(&ended)) &&
+           VG_(am_is_valid_for_client)(t->futex, sizeof(UInt), VKI_PROT_READ) &&
+           *(const volatile UInt *)t->futex != t->futex_value;
+}
+
 void
 rtm_look_abroad(void)
 {
-    Int i, ended;
+    Int i;
 
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
-        if (t->state == RTM_T_BLOCKED && t->wait == RTM_W_FUTEX && t->futex_shared &&
-            (rtm_forked_child || has_children(&ended)) &&
-            VG_(am_is_valid_for_client)(t->futex, sizeof(UInt), VKI_PROT_READ) &&
-            *(const volatile UInt *)t->futex != t->futex_value) {
+        if (t->state == RTM_T_BLOCKED &&
+            (t->wait == RTM_W_FUTEX ? word_changed(t)
+                                    : t->wait == RTM_W_FILE && rtm_poll_is_ready(t))) {
             rtm_nondeterministic++;
             rtm_sched_wake(t, rtm_clock());
             t->woken = False; /* asks again */

@@ -12,12 +12,13 @@
  *   rtm_touch.h    what a transaction has touched; capacity (rtm_touch.c)
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
- *   rtm_timer.h    timers that send signals (rtm_timer.c; rtm_alarm.c: the calls)
+ *   rtm_timer.h    timers (rtm_timer.c; rtm_alarm.c: the calls; rtm_file.c: timerfd)
  *   rtm_pace.c     where virtual time must not outrun real time
  *   rtm_biglock.c  the core's big lock, which carries the decisions out
  *   rtm_ride.c     one host thread runs many threads' code in turn
  *   rtm_sys.c      system calls answered in virtual time: rtm_clock.c: clocks;
  *   rtm_wait.c     futex, sleep; rtm_signal.c: waiting for signals;
+ *                  rtm_poll.c: waiting for descriptors;
  *                  rtm_limit.c: time-outs of calls that go to the kernel;
  *                  rtm_sysname.c: names
  *   rtm_heap.c     heap blocks and who allocated them
@@ -218,7 +219,7 @@ enum rtm_state {
     RTM_T_AWAY
 };
 
-enum rtm_wait { RTM_W_NONE = 0, RTM_W_FUTEX, RTM_W_SLEEP, RTM_W_SIGNAL };
+enum rtm_wait { RTM_W_NONE = 0, RTM_W_FUTEX, RTM_W_SLEEP, RTM_W_SIGNAL, RTM_W_FILE };
 
 enum { RTM_MAX_LABELS = 32 };
 
@@ -257,9 +258,9 @@ struct rtm_thread {
     /* real system call */
     Int sysno;
     Bool in_syscall, may_block;
-    ULong limit;                      /* when its time-out ends; RTM_NEVER: it has none */
-    Long limit_says;                  /* its result then */
-    struct vki_itimerspec host_limit; /* what the kernel is given for it, in the place of: */
+    ULong limit;                    /* when its time-out ends; RTM_NEVER: it has none */
+    Long limit_says;                /* its result then */
+    struct vki_timespec host_limit; /* what the kernel is given for it, in the place of: */
     Addr limit_at;
 
     Addr clear_child_tid; /* kernel zeroes it at exit */

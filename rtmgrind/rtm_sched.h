@@ -82,6 +82,12 @@ void rtm_timers_forget(void);  /* rtm_alarm.c: in a forked child */
 Bool rtm_takes(const struct rtm_thread *t, Int sig);
 ULong rtm_pending_signals(void);
 
+/* rtm_poll.c: who waits for descriptors looks again: a timer has fired; the running thread has made
+ * a call. Is one ready that the blocked thread waits for? */
+void rtm_poll_wake(ULong at);
+void rtm_poll_after(Int sysno);
+Bool rtm_poll_is_ready(const struct rtm_thread *t);
+
 /* rtm_cores.c */
 void rtm_make_ready(struct rtm_thread *t);
 void rtm_leave_core(struct rtm_thread *t);

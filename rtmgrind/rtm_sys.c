@@ -163,7 +163,11 @@ answer(VexGuestAMD64State *gs)
     case __NR_poll:
     case __NR_ppoll:
     case __NR_select:
-    case __NR_pselect6: return rtm_sys_poll(gs);
+    case __NR_pselect6:
+    case __NR_epoll_wait:
+    case __NR_epoll_pwait:
+    case SYS_EPOLL_PWAIT2: return rtm_sys_poll(gs);
+    case __NR_read: return rtm_sys_read(gs);
     case __NR_pause: return rtm_sys_pause(gs);
     case __NR_rt_sigsuspend: return rtm_sys_sigsuspend(gs);
     case __NR_rt_sigtimedwait: return rtm_sys_sigtimedwait(gs);
@@ -173,7 +177,9 @@ answer(VexGuestAMD64State *gs)
     case __NR_timer_settime:
     case __NR_timer_gettime:
     case __NR_timer_getoverrun:
-    case __NR_timer_delete: return rtm_sys_timer(gs);
+    case __NR_timer_delete:
+    case __NR_timerfd_settime:
+    case __NR_timerfd_gettime: return rtm_sys_timer(gs);
     default: return RTM_SYS_PASS;
     }
 }
@@ -325,6 +331,7 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
     (void)n;
     t->in_syscall = False;
     rtm_limit_over(t, sr_isError(res) ? -(Long)sr_Err(res) : (Long)sr_Res(res));
+    rtm_poll_after((Int)no);
     if (no == __NR_rt_sigaction && args[1] && !sr_isError(res) && args[0] >= 1 &&
         args[0] <= _VKI_NSIG) {
         /* struct sigaction of the kernel: handler, then flags */

@@ -65,13 +65,26 @@ Bool rtm_get_timespec(Addr a, struct vki_timespec *ts);
 Bool rtm_is_timespec(const struct vki_timespec *ts);
 ULong rtm_timespec_ns(const struct vki_timespec *ts);
 
-/* rtm_limit.c: the running thread's call goes to the kernel; it is back from there. */
+/* rtm_limit.c: when the call's time-out ends, RTM_NEVER: it has none; False: the kernel refuses it.
+ * The running thread's call goes to the kernel; it is back from there. */
+Bool rtm_limit_end(VexGuestAMD64State *gs, ULong *end);
 void rtm_limit_begins(VexGuestAMD64State *gs);
 void rtm_limit_over(struct rtm_thread *t, Long result);
 
 HWord rtm_sys_futex(VexGuestAMD64State *gs);
 HWord rtm_sys_nanosleep(VexGuestAMD64State *gs);
 HWord rtm_sys_poll(VexGuestAMD64State *gs);
+HWord rtm_sys_read(VexGuestAMD64State *gs);
+Bool rtm_has_mask(Addr a); /* of pselect6: an address and a size */
+
+/* rtm_poll.c: a call that waits for descriptors. The running thread waits for some, until a time,
+ * and what is left of that goes to `rest`; it waits no more. */
+HWord rtm_sys_descriptors(VexGuestAMD64State *gs);
+HWord rtm_poll_block(ULong end, Addr rest, Int unit);
+void rtm_poll_over(void);
+/* What /proc/self/fdinfo says of it. False: nothing, or too much. */
+Bool rtm_descriptor_info(Int fd, HChar *text, Int size);
+Bool rtm_file_stands_still(Int fd); /* rtm_file.c: a timer, and not the kernel's own */
 HWord rtm_sys_pause(VexGuestAMD64State *gs);
 HWord rtm_sys_sigsuspend(VexGuestAMD64State *gs);
 HWord rtm_sys_sigtimedwait(VexGuestAMD64State *gs);

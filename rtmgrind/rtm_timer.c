@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Timers that send signals, in virtual time: alarm, setitimer, and those of
- * timer_create.
+ * Timers in virtual time: alarm, setitimer, and those of timer_create, which
+ * send signals; those that are files (rtm_file.c).
  *
  * The calls are answered here. A timer is an event for the scheduler, as a
  * thread's time-out is: the running thread stops for it, and when no runnable
@@ -17,7 +17,7 @@
 #include "rtm_timer.h"
 #include "rtm_sys.h"
 
-enum { LEAST_REST = NS_OF_US, SI_CODE_KERNEL = 0x80, SI_CODE_TIMER = -2, NO_TIMER = -1 };
+enum { SI_CODE_KERNEL = 0x80, SI_CODE_TIMER = -2, NO_TIMER = -1 };
 
 struct timer rtm_itimers[N_ITIMERS] = {
     {.next = &rtm_itimers[1], .id = TIMER_REAL, .sig = VKI_SIGALRM, .at = RTM_NEVER},
@@ -61,14 +61,26 @@ taker(const struct timer *x)
 /* ------------------------------------------------------------------ */
 /* Firing                                                              */
 
+/* Has nobody seen yet that it fired last? */
 static Bool
-is_held(struct timer *x)
+is_unseen(struct timer *x)
 {
     const struct rtm_thread *t = x->lwp ? rtm_thread_with(x->lwp) : NULL;
 
-    if (x->held &&
-        !(t ? !rtm_takes(t, x->sig) : (rtm_pending_signals() & 1ULL << (x->sig - 1)) != 0)) {
+    if (x->kind == TIMER_FILE) {
+        return rtm_file_is_unread(x);
+    }
+    return t ? !rtm_takes(t, x->sig) : (rtm_pending_signals() & 1ULL << (x->sig - 1)) != 0;
+}
+
+static Bool
+is_held(struct timer *x)
+{
+    if (x->held && !is_unseen(x)) {
         x->held = False;
+        if (x->kind == TIMER_FILE) {
+            x->missed = 0; /* who read it was not told */
+        }
     }
     return x->held;
 }
@@ -128,6 +140,18 @@ forward(struct timer *x, ULong now)
     return n;
 }
 
+ULong
+rtm_timer_missed(struct timer *x)
+{
+    ULong n = x->missed;
+
+    if (x->at != RTM_NEVER) {
+        n += forward(x, x->cpu ? rtm_cpu_now(x->of) : rtm_clock());
+    }
+    x->missed = 0;
+    return n;
+}
+
 /* It has fired. */
 static void
 advance(struct timer *x)
@@ -151,7 +175,7 @@ send(const struct timer *x, const struct rtm_thread *t)
     VG_(memset)(&info, 0, sizeof info);
     info.si_signo = x->sig;
     info.si_code = SI_CODE_TIMER;
-    info._sifields._timer._tid = x->posix ? x->id : NO_TIMER;
+    info._sifields._timer._tid = x->kind == TIMER_POSIX ? x->id : NO_TIMER;
     info._sifields._timer._sigval = x->value;
     if (t) {
         rtm_raw_syscall(__NR_rt_tgsigqueueinfo, VG_(getpid)(), t->lwp, x->sig, (HWord)&info);
@@ -167,7 +191,8 @@ sender(const vki_siginfo_t *info)
     const Int id = info->_sifields._timer._tid;
     struct timer *x = timers;
 
-    while (x && (x->posix ? x->id != id : id != NO_TIMER || x->sig != info->si_signo)) {
+    while (x &&
+           (x->kind == TIMER_POSIX ? x->id != id : id != NO_TIMER || x->sig != info->si_signo)) {
         x = x->next;
     }
     return x;
@@ -179,17 +204,15 @@ rtm_timer_info(vki_siginfo_t *info)
 {
     struct timer *x = info->si_code == SI_CODE_TIMER ? sender(info) : NULL;
     const ULong most = 0x7FFFFFFF;
+    ULong missed;
 
     if (!x) {
         return;
     }
-    if (x->at != RTM_NEVER) {
-        x->missed += forward(x, x->cpu ? rtm_cpu_now(x->of) : rtm_clock());
-    }
-    x->overrun = (Int)(x->missed < most ? x->missed : most);
-    x->missed = 0;
+    missed = rtm_timer_missed(x);
+    x->overrun = (Int)(missed < most ? missed : most);
     info->_sifields._timer._overrun = x->overrun;
-    if (!x->posix) {
+    if (x->kind != TIMER_POSIX) {
         info->si_code = SI_CODE_KERNEL;
         VG_(memset)(&info->_sifields, 0, sizeof info->_sifields);
     }
@@ -225,6 +248,10 @@ rtm_timer_fire(void)
     if (t && is_underway(t)) {
         return t;
     }
+    if (x->kind == TIMER_FILE) {
+        rtm_file_fire(x);
+        rtm_poll_wake(x->at);
+    }
     if (x->sig && (t || !x->lwp)) { /* else its thread has ended */
         send(x, t);
         x->held = !t || !rtm_takes(t, x->sig);
@@ -241,8 +268,9 @@ rtm_timer_fire(void)
 
 /* The kernel's timer, which never runs beside this one. ret: what was left of it, ns */
 static ULong
-set_in_kernel(const struct timer *x, ULong ns, ULong interval_ns)
+set_in_kernel(struct timer *x, ULong ns, Bool for_good)
 {
+    const ULong interval_ns = for_good ? x->interval_ns : 0;
     const struct vki_itimerspec spec = {{interval_ns / NS, interval_ns % NS}, {ns / NS, ns % NS}};
     const ULong us = (ns + NS_OF_US - 1) / NS_OF_US;
     const struct vki_itimerval tv = {{interval_ns / NS, interval_ns % NS / NS_OF_US},
@@ -250,7 +278,10 @@ set_in_kernel(const struct timer *x, ULong ns, ULong interval_ns)
     struct vki_itimerspec old = {{0, 0}, {0, 0}};
     struct vki_itimerval was = {{0, 0}, {0, 0}};
 
-    if (x->posix) {
+    if (x->kind == TIMER_FILE) {
+        return rtm_file_set_in_kernel(x, ns, for_good);
+    }
+    if (x->kind == TIMER_POSIX) {
         rtm_raw_syscall(__NR_timer_settime, x->id, 0, (HWord)&spec, (HWord)&old);
         return old.it_value.tv_sec * (ULong)NS + old.it_value.tv_nsec;
     }
@@ -261,7 +292,11 @@ set_in_kernel(const struct timer *x, ULong ns, ULong interval_ns)
 ULong
 rtm_timer_rest(const struct timer *x, ULong now)
 {
-    const ULong ns = x->at > now ? rtm_cycles_to_ns(x->at - now) : 0;
+    const ULong each = rtm_ns_to_cycles(x->interval_ns);
+    const ULong at = x->held && each && x->at <= now /* it goes on unseen */
+                         ? x->at + (1 + (now - x->at) / each) * each
+                         : x->at;
+    const ULong ns = at > now ? rtm_cycles_to_ns(at - now) : 0;
 
     return x->at == RTM_NEVER ? 0 : ns > LEAST_REST ? ns : LEAST_REST;
 }
@@ -292,8 +327,7 @@ rtm_timers_to_kernel(Bool for_good)
             continue;
         }
         x->in_kernel = True;
-        set_in_kernel(x, rtm_timer_rest(x, rtm_sched_makespan()) + grace,
-                      for_good ? x->interval_ns : 0);
+        set_in_kernel(x, rtm_timer_rest(x, rtm_sched_makespan()) + grace, for_good);
     }
 }
 
@@ -307,7 +341,7 @@ rtm_timers_from_kernel(struct rtm_thread *me)
             continue;
         }
         x->in_kernel = False;
-        if (set_in_kernel(x, 0, 0) == 0) { /* it has fired */
+        if (set_in_kernel(x, 0, False) == 0) { /* it has fired */
             rtm_nondeterministic++;
             me->signals = rtm_sched.signals - 1;
             if (me != rtm_cur && me->clock < x->at) {
@@ -328,7 +362,7 @@ rtm_timers_inherit(void)
     rtm_raw_syscall(__NR_getitimer, TIMER_REAL, (HWord)&tv, 0, 0);
     x->interval_ns = tv.it_interval.tv_sec * (ULong)NS + tv.it_interval.tv_usec * NS_OF_US;
     if (tv.it_value.tv_sec || tv.it_value.tv_usec) {
-        x->at = rtm_ns_to_cycles(set_in_kernel(x, 0, 0));
+        x->at = rtm_ns_to_cycles(set_in_kernel(x, 0, False));
         rtm_sched.timers = True;
         rtm_nondeterministic++;
     }

@@ -138,9 +138,8 @@ sleep_ms(VexGuestAMD64State *gs, Int ms)
                : sleep_until(rtm_clock() + rtm_ns_to_cycles(ms * (ULong)(NS / 1000)), 0, 1);
 }
 
-/* Of pselect6: an address and a size. */
-static Bool
-has_mask(Addr a)
+Bool
+rtm_has_mask(Addr a)
 {
     HWord mask[2] = {0, 0};
 
@@ -152,16 +151,19 @@ HWord
 rtm_sys_poll(VexGuestAMD64State *gs)
 {
     switch (gs->guest_RAX) {
-    case __NR_poll: return gs->guest_RSI ? (HWord)RTM_SYS_PASS : sleep_ms(gs, (Int)gs->guest_RDX);
+    case __NR_poll:
+        return gs->guest_RSI ? rtm_sys_descriptors(gs) : sleep_ms(gs, (Int)gs->guest_RDX);
     case __NR_ppoll:
-        return gs->guest_RSI || gs->guest_R10 ? (HWord)RTM_SYS_PASS
+        return gs->guest_RSI || gs->guest_R10 ? rtm_sys_descriptors(gs)
                                               : sleep_at_most(gs, gs->guest_RDX, 1);
     case __NR_select:
-        return (Int)gs->guest_RDI ? (HWord)RTM_SYS_PASS : sleep_at_most(gs, gs->guest_R8, 1000);
+        return (Int)gs->guest_RDI ? rtm_sys_descriptors(gs)
+                                  : sleep_at_most(gs, gs->guest_R8, NS_OF_US);
     case __NR_pselect6:
-        return (Int)gs->guest_RDI || has_mask(gs->guest_R9) ? (HWord)RTM_SYS_PASS
-                                                            : sleep_at_most(gs, gs->guest_R8, 1);
-    default: return RTM_SYS_PASS;
+        return (Int)gs->guest_RDI || rtm_has_mask(gs->guest_R9)
+                   ? rtm_sys_descriptors(gs)
+                   : sleep_at_most(gs, gs->guest_R8, 1);
+    default: return rtm_sys_descriptors(gs);
     }
 }
 
@@ -293,14 +295,15 @@ rtm_sys_futex(VexGuestAMD64State *gs)
 }
 
 /* A signal handler is about to run on a thread that waits here: the call is
- * over, with EINTR or, for SA_RESTART, begins again after the handler. A wait
- * for a futex that has an end is never begun again. */
+ * over, with EINTR or, for SA_RESTART, begins again after the handler; of those
+ * that may have an end, none does. */
 void
 rtm_sys_interrupted(struct rtm_thread *t, Int sig)
 {
-    const Bool sleep = t->wait == RTM_W_SLEEP;
+    const Bool sleep = t->wait == RTM_W_SLEEP || t->wait == RTM_W_FILE;
     const Bool restart = sig > 0 && sig <= _VKI_NSIG && (rtm_sa_flags[sig] & VKI_SA_RESTART) &&
-                         t->wait == RTM_W_FUTEX && t->wait_end == RTM_NEVER;
+                         ((t->wait == RTM_W_FUTEX && t->wait_end == RTM_NEVER) ||
+                          (t->wait == RTM_W_FILE && t->gs->guest_RAX == __NR_read));
     ULong rax = (ULong)-VKI_EINTR;
     ULong rip = VG_(get_IP)(t->tid) + 2; /* SYSCALL is two bytes */
 

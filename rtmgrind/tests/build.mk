@@ -8,7 +8,8 @@ PACKAGES_TEST += libcmocka-dev jq libck-dev libitm1 libtbb-dev
 RTM_TESTS = rtmgrind/tests
 RTM_TEST_OUT = $(OUT)/tests/rtmgrind
 RTM_LITMUS = status rollback fault unfriendly syscall signal isolation kernel ldtrk requests wait \
-  sigreturn threads ride page poll timer sigwait pointer limit
+  sigreturn threads ride page poll timer sigwait pointer limit timerfd \
+  descriptor
 RTM_PROGRAMS = $(RTM_LITMUS) probe schedule
 RTM_TEST_BINS = $(RTM_PROGRAMS:%=$(RTM_TEST_OUT)/%)
 

@@ -17,7 +17,6 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/sem.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -215,28 +214,6 @@ message_queue_times_out(void **state)
     mq_close(q);
 }
 
-static void
-timer_of_a_file(void **state)
-{
-    static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC};
-    const struct itimerspec none = {{0, 0}, {0, 0}};
-    uint64_t times;
-    int i;
-
-    (void)state;
-    for (i = 0; i < 2; i++) {
-        const int fd = timerfd_create(clocks[i], 0);
-        const struct start t = starts(clocks[i]);
-        const struct itimerspec spec = {{0, 0}, t.end};
-        assert_int_equal(timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL), 0);
-        assert_int_equal(read(fd, &times, sizeof times), sizeof times);
-        assert_int_equal(times, 1);
-        assert_in_range(real_ms() - t.real, LONG - 20, 100 * LONG);
-        assert_int_equal(timerfd_settime(fd, TFD_TIMER_ABSTIME, &none, NULL), 0);
-        close(fd);
-    }
-}
-
 /* ------------------------------------------------------------------ */
 /* What another process wakes                                          */
 
@@ -286,21 +263,18 @@ another_process_wakes_while_a_thread_spins(void **state)
 static void
 registers_are_as_they_were(void **state)
 {
-    const int fd = timerfd_create(CLOCK_REALTIME, 0);
-    const struct itimerspec spec = {{0, 0}, in_ms(CLOCK_REALTIME, LONG)};
-    const struct itimerspec *given = &spec;
-    register struct itimerspec *old __asm__("r10") = NULL;
+    const struct timespec limit = in_ms(CLOCK_REALTIME, LONG);
+    register const struct timespec *given __asm__("r10") = &limit;
+    int word = 0;
     long r;
 
     (void)state;
     __asm__ volatile("syscall"
-                     : "=a"(r), "+d"(given), "+r"(old)
-                     : "0"((long)SYS_timerfd_settime), "D"((long)fd), "S"((long)TFD_TIMER_ABSTIME)
+                     : "=a"(r), "+r"(given)
+                     : "0"((long)SYS_futex), "D"(&word), "S"(6L /* FUTEX_LOCK_PI */), "d"(0L)
                      : "rcx", "r11", "memory");
     assert_int_equal(r, 0);
-    assert_ptr_equal(given, &spec);
-    assert_null(old);
-    close(fd);
+    assert_ptr_equal(given, &limit);
 }
 
 int
@@ -315,7 +289,6 @@ main(void)
         cmocka_unit_test(shared_futex_times_out),
         cmocka_unit_test(inheriting_mutex_times_out),
         cmocka_unit_test(message_queue_times_out),
-        cmocka_unit_test(timer_of_a_file),
         cmocka_unit_test(another_process_wakes_while_a_thread_spins),
         cmocka_unit_test(registers_are_as_they_were),
     };
