@@ -2,14 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # docs/python.md: its programs run, and show what the text says they show.
-set -u -o pipefail
-. tests/tap.sh
-
-python=${1:-out/python/bin/python3}
-unset ELISION_BACKEND
-export PYTHON_GIL=1 PYTHONHASHSEED=0
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
+. tests/interp/emulated.sh
 
 # The nth piece of Python in the document.
 piece() {

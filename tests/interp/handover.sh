@@ -6,19 +6,11 @@
 # again (evidence: emulated).
 #
 # handover.sh [PYTHON]
-set -u -o pipefail
-. tests/tap.sh
-
-python=${1:-out/python/bin/python3}
-unset ELISION_BACKEND
-export PYTHON_GIL=1 PYTHONHASHSEED=0
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
+. tests/interp/emulated.sh
 
 # measure MODE: into files of that name
 measure() {
-    PYTHON_ELISION=$1 timeout -k 5 200 out/bin/rtmgrind --quiet "$python" -B \
-        tests/interp/handover.py >"$work/$1" 2>&1
+    emulated "$1" tests/interp/handover.py >"$work/$1" 2>&1
 }
 
 # time_of MODE NAME

@@ -5,19 +5,11 @@
 # more than others (evidence: emulated).
 #
 # lookups.sh [PYTHON]
-set -u -o pipefail
-. tests/tap.sh
-
-python=${1:-out/python/bin/python3}
-unset ELISION_BACKEND
-export PYTHON_GIL=1 PYTHON_ELISION=1 PYTHONHASHSEED=0
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
+. tests/interp/emulated.sh
 
 # measure KIND: into a file of that name
 measure() {
-    timeout -k 5 200 out/bin/rtmgrind --quiet "$python" -B tests/interp/lookups.py "$1" 4 10000 \
-        >"$work/$1" 2>&1
+    emulated 1 tests/interp/lookups.py "$1" 4 10000 >"$work/$1" 2>&1
 }
 
 measure apart &

@@ -4,23 +4,17 @@
 # Kinds of Python work with the GIL elided on four threads (evidence: emulated): results are
 # right, and at least nine transactions in ten commit. It guards against a collapse; the figures
 # themselves are in docs/refcount.md. workloads.sh [PYTHON [KIND...]]
-set -u -o pipefail
-. tests/tap.sh
+. tests/interp/emulated.sh
 
-python=${1:-out/python/bin/python3}
 program=tests/interp/workloads.py
-unset ELISION_BACKEND
-export PYTHON_GIL=1 PYTHON_ELISION=1 PYTHONHASHSEED=0
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
 
 if [ $# -gt 1 ]; then
     printf '%s\n' "${@:2}" >"$work/list"
 else
     "$python" "$program" --list >"$work/list"
 fi
-xargs -P 2 -I{} sh -c "timeout 300 out/bin/rtmgrind $python $program {} 4 1500 \
-    >$work/{}.json 2>$work/{}.report" <"$work/list"
+PYTHON_ELISION=1 xargs -P 2 -I{} sh -c "timeout -k 5 300 out/bin/rtmgrind $python $program \
+    {} 4 1500 >$work/{}.json 2>$work/{}.report" <"$work/list"
 
 # nine_in_ten NAME COMMITS STARTS: or else the emulator's report, which says what conflicts.
 # shellcheck disable=SC2317,SC2329  # called through tap_ok
@@ -42,7 +36,7 @@ done <"$work/list"
 # A collection stops all threads, and should take no longer than by the plain GIL, also when it is
 # of garbage that another thread made.
 collection() {
-    PYTHON_ELISION=$1 timeout 300 out/bin/rtmgrind -q "$python" -c '
+    emulated "$1" -c '
 import gc, threading, time
 
 def garbage(n):
