@@ -22,24 +22,49 @@ delayed(struct elision_coalesce *table, PyObject *thing, int32_t delta)
     elision_coalesce_settle(table, ELISION_SETTLE_SECTION);
 }
 
-// lend(things): this thread takes a loan of each thing in a list that it does not own; how many of
-// them it has on loan. The list keeps them alive.
+// This thread takes a loan of a thing that it does not own, unless it has one.
+static int
+has_loan(PyObject *thing)
+{
+    struct elision_coalesce *table = _PyElision_table;
+
+    if (table == NULL) {
+        return 0;
+    }
+    if (elision_coalesce_credit(table, thing) == 0) {
+        delayed(table, thing, 1);
+        delayed(table, thing, -1); // twice makes a suspect, and the net of -1 is its loan
+    }
+    return elision_coalesce_credit(table, thing) != 0;
+}
+
+// lend(things): the same for each thing in a list. The list keeps them alive.
 static PyObject *
 lend(PyObject *self, PyObject *things)
 {
-    struct elision_coalesce *table = _PyElision_table;
-    long loans = 0;
+    (void)self;
+    for (Py_ssize_t i = 0; i < PyList_Size(things); i++) {
+        (void)has_loan(PyList_GET_ITEM(things, i));
+    }
+    Py_RETURN_NONE;
+}
+
+// last(things, function, *args): call the function while a loan of this thread is all that keeps
+// the list's one thing alive, and the list is empty. Returns None if that cannot be had yet: while
+// somebody owns the thing it would die there.
+static PyObject *
+last(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *things = args[0];
+    PyObject *thing = PyList_GET_ITEM(things, 0);
 
     (void)self;
-    for (Py_ssize_t i = 0; table != NULL && i < PyList_Size(things); i++) {
-        PyObject *thing = PyList_GET_ITEM(things, i);
-        if (elision_coalesce_credit(table, thing) == 0) {
-            delayed(table, thing, 1);
-            delayed(table, thing, -1); // twice makes a suspect, and the net of -1 is its loan
-        }
-        loans += elision_coalesce_credit(table, thing) != 0;
+    if (!has_loan(thing) || (thing->ob_ref_shared & _Py_REF_SHARED_FLAG_MASK) != _Py_REF_MERGED) {
+        Py_RETURN_NONE;
     }
-    return PyLong_FromLong(loans);
+    Py_SET_SIZE(things, 0);
+    thing->ob_ref_shared -= 1 << _Py_REF_SHARED_SHIFT; // as who has no table drops a reference
+    return PyObject_Vectorcall(args[1], args + 2, (size_t)(count - 2), NULL);
 }
 
 // touch(thing): this thread's table knows the thing's address, as of one that was there before.
@@ -67,6 +92,7 @@ hold(PyObject *self, PyObject *function)
 
 static PyMethodDef methods[] = {
     {"lend", lend, METH_O, NULL},
+    {"last", (PyCFunction)(void (*)(void))last, METH_FASTCALL, NULL},
     {"touch", touch, METH_O, NULL},
     {"hold", hold, METH_O, NULL},
     {NULL, NULL, 0, NULL},

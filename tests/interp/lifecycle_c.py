@@ -131,11 +131,11 @@ def last_reference_dropped_elsewhere():
             assert reference() is None and Thing.dead == n + 1, (n, Thing.dead)
 
 
-def on_loan(then, destructor=int):
-    """Call then in a thread while a loan that it has is all that keeps an object alive."""
+def on_loan(function, *args, destructor=int):
+    """Call a C function in a thread while a loan that it has is all that keeps an object alive."""
     lending = extension("lending")
-    lent = []
     died = []
+    values = []
 
     class Lent:
         def __del__(self):
@@ -145,19 +145,23 @@ def on_loan(then, destructor=int):
     things = [Lent()]
 
     def user():
+        with threading.RLock():
+            pass  # a lock of C code, which it has no longer
+        value = None if things else function(*args)
         while things:
-            lent.append(lending.lend(things))
-        then()
+            value = lending.last(things, function, *args)
+        values.append(value)
 
     thread = threading.Thread(target=user, daemon=True)
+    if not EMULATED:
+        things.clear()  # without transactions there are no conflicts, and so no loans
     thread.start()
-    # Only the emulator has transactions, and so conflicts and loans.
-    while lent[-1:] != [1] and (EMULATED or len(lent) < 100):
+    while things:
         spin(5)
-    things.clear()
     thread.join(10)
     assert not thread.is_alive(), "it waits for ever"
-    assert died == [thread.ident if lent[-1] else threading.get_ident()], died
+    assert died == [thread.ident if EMULATED else threading.get_ident()], died
+    return values[0]
 
 
 def destructor_wants_what_its_thread_waits_for():
@@ -178,7 +182,7 @@ def destructor_wants_what_its_thread_waits_for():
     thread = threading.Thread(target=lending.hold, args=(holder,), daemon=True)
     thread.start()
     held.wait()
-    on_loan(lambda: lending.hold(int), destructor)
+    on_loan(lending.hold, int, destructor=destructor)
     thread.join()
 
 
@@ -187,7 +191,7 @@ def destructor_writes_where_its_thread_writes():
     errors = []
     sys.unraisablehook = errors.append
     with tempfile.TemporaryFile() as file:
-        on_loan(lambda: file.write(bytes(100000)), lambda: file.write(b"end"))
+        on_loan(file.write, bytes(100000), destructor=lambda: file.write(b"end"))
         assert not errors, errors
         file.seek(0)
         assert len(file.read()) == 100003
@@ -197,27 +201,19 @@ def destructor_uses_what_its_thread_uses():
     """The same for a compressor, which has a lock that a thread cannot take twice."""
     for kind in zlib.compressobj, bz2.BZ2Compressor, lzma.LZMACompressor:
         shared = kind()
-        on_loan(lambda: shared.compress(bytes(1000)), lambda: shared.compress(b"end"))
+        on_loan(shared.compress, bytes(1000), destructor=lambda: shared.compress(b"end"))
 
 
 def thread_waits_for_a_destructor():
-    """A lock of C code keeps no destructor back once it is released."""
-    lock = threading.RLock()
-    dead = threading.Event()
-
-    def then():
-        with lock:
-            pass
-        dead.wait()
-
-    on_loan(then, dead.set)
+    """What dies because a thread is about to wait dies before it waits."""
+    dead = threading.Lock()
+    dead.acquire()
+    on_loan(dead.acquire, destructor=dead.release)
 
 
 def objects_the_collector_lists():
     """What nobody refers to is dead for who looks at all objects."""
-    seen = []
-    on_loan(lambda: seen.append([type(thing).__name__ for thing in gc.get_objects()]))
-    assert "Lent" not in seen[0]
+    assert "Lent" not in [type(thing).__name__ for thing in on_loan(gc.get_objects)]
 
 
 def destructors_that_set_the_count():
