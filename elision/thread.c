@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,7 +20,8 @@ _Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
 uint32_t elision_off_ ELISION_ALIGNED = 1;
 uint32_t elision_off_cut_;
 
-/* Recursive: a program may call the fork hooks itself before fork() calls them again. */
+/* Recursive: a program may call the fork hooks itself before fork() calls them again, and a signal's
+ * handler may enter a section while its thread is in one of them, or ends. */
 static pthread_mutex_t registry = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static _Atomic(struct elision_thread *) first; /* newest record; written under registry */
 static _Atomic uint32_t records;               /* ids given; written under registry */
@@ -63,6 +65,9 @@ thread_exits(void *record)
     struct elision_thread *self = record;
 
     elision_account_(self);
+    /* Before others may have the record: from here on a signal's handler, and destructors that run
+     * after this one, register anew when they enter a section. */
+    elision_self_ = &elision_nobody_;
     if (self->inside != 0) {
         dprintf(STDERR_FILENO,
                 "libelision: thread %u ended inside a section; its lock stays held\n", self->id);
@@ -73,8 +78,7 @@ thread_exits(void *record)
     atomic_fetch_sub(&alive, 1);
     elision_thread_update_();
     pthread_mutex_unlock(&registry);
-    /* Destructors that run after this one may enter sections: they register anew. */
-    elision_self_ = &elision_nobody_;
+    ELISION_STEP("exit: given back");
 }
 
 static struct elision_thread *
@@ -101,8 +105,12 @@ struct elision_thread *
 elision_thread_register_(void)
 {
     int saved = errno;
+    sigset_t all, before;
 
     elision_init_();
+    /* A handler that enters a section meanwhile would take the same record, or the same id. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_lock(&registry);
     if (!exit_key_made) {
         exit_key_made = pthread_key_create(&exit_key, thread_exits) == 0;
@@ -114,6 +122,7 @@ elision_thread_register_(void)
     if (record == NULL) {
         record = make_record();
     }
+    ELISION_STEP("register: chosen");
     record->alive = true;
     record->sample = ELISION_SAMPLE;
     record->wants_lock = NULL;
@@ -126,6 +135,7 @@ elision_thread_register_(void)
     if (exit_key_made) {
         (void)pthread_setspecific(exit_key, record);
     }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = saved;
     return record;
 }

@@ -3,8 +3,11 @@
  * What elision_section_conflicts answers, with statuses from a script: conflicts of this section
  * only, on both paths, for a section alone, cut, nested and joined. And that a site whose sections
  * are cut is not kept on the lock by what was decided before; and that a handler's sections do not
- * disturb the one it interrupts.
+ * disturb the one it interrupts, nor its thread's begin and end.
  */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include "elision/arbiter.h"
@@ -282,6 +285,65 @@ a_child_waits_for_no_other_thread(void **unused)
     elision_set_concurrency(2);
 }
 
+/* A handler's section may be its thread's first one, while that registers, and its last one, when it
+ * has given its record back. */
+static bool shared;
+
+static void
+enter_in_handler(int signal)
+{
+    (void)signal;
+    (void)elision_enter(&other, &inner);
+    shared = shared || !elision_self_->alive;
+    elision_leave(&other);
+}
+
+static void
+raise_at(const char *name, unsigned n)
+{
+    static _Thread_local bool ended; /* the handler's own record is given back, too */
+    bool ends = strcmp(name, "exit: given back") == 0;
+
+    (void)n;
+    if (ends ? !ended : strcmp(name, "register: chosen") == 0) {
+        ended = ends;
+        (void)raise(SIGUSR1);
+    }
+}
+
+static void *
+enter_once(void *unused)
+{
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    return unused;
+}
+
+static void
+signals_as_threads_begin_and_end(void **unused)
+{
+    const struct sigaction action = {.sa_handler = enter_in_handler};
+
+    (void)unused;
+    elision_set_enabled(false);
+    elision_set_concurrency(0);
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    script_hook(raise_at);
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, enter_once, NULL), 0);
+        pthread_join(thread, NULL);
+    }
+    script_hook(NULL);
+    assert_false(shared);
+    for (struct elision_thread *at = elision_thread_first_(); at->next != NULL; at = at->next) {
+        assert_int_equal(at->id, at->next->id + 1);
+    }
+    elision_set_enabled(true);
+    assert_false(elision_may_speculate_()); /* this thread is the only one alive */
+    elision_set_concurrency(2);
+}
+
 static int
 start(void **unused)
 {
@@ -311,6 +373,7 @@ main(void)
         cmocka_unit_test(signals_as_fast_sections_abort),
         cmocka_unit_test(half_written_counts_are_no_evidence),
         cmocka_unit_test(a_child_waits_for_no_other_thread),
+        cmocka_unit_test(signals_as_threads_begin_and_end),
     };
 
     return RUN_TAP(tests, start, NULL);
