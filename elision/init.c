@@ -138,7 +138,9 @@ elision_init_(void)
     (void)pthread_once(&once, set_up);
 }
 
-__attribute__((constructor)) static void
+/* Before the constructors of a program that the library is linked into: they may ask for the verdict.
+ * 101 is the first priority that is not the compiler's own. */
+__attribute__((constructor(101))) static void
 at_load(void)
 {
     elision_init_();

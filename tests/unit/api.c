@@ -205,6 +205,15 @@ alone_takes_the_lock(void **unused)
     assert_int_equal(path, ELISION_LOCKED);
 }
 
+static const char *early_reason;
+
+/* The linker puts it before the library's, which comes from an archive behind. */
+__attribute__((constructor)) static void
+ask_early(void)
+{
+    early_reason = elision_verdict()->reason;
+}
+
 static void
 verdict_and_text(void **unused)
 {
@@ -214,6 +223,7 @@ verdict_and_text(void **unused)
 
     (void)unused;
     print_message("# backend %d: %s\n", verdict->backend, verdict->reason);
+    assert_string_equal(early_reason, verdict->reason);
     assert_int_equal(verdict->can_elide, verdict->backend != ELISION_BACKEND_NONE);
     assert_true(verdict->can_elide || verdict->remedy[0] != '\0');
     assert_non_null(file);
