@@ -119,6 +119,9 @@ extern _Thread_local struct elision_thread *elision_self_
     __attribute__((tls_model("initial-exec")));
 extern struct elision_thread elision_nobody_;
 
+/* Make the registry's mutex. Called at load, and in a forked child, whose copy may be locked. */
+void elision_thread_init_(void);
+
 /* Give the calling thread a record. Ends the process, with a line, if there is no memory.
  * tx:    outside only */
 struct elision_thread *elision_thread_register_(void);

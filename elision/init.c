@@ -119,6 +119,7 @@ static void
 set_up(void)
 {
     process = getpid();
+    elision_thread_init_();
     (void)elision_knobs_read_(&elision_knobs_, environ);
     choose_policy();
     reach_verdict();

@@ -22,7 +22,7 @@ uint32_t elision_off_cut_;
 
 /* Recursive: a program may call the fork hooks itself before fork() calls them again, and a signal's
  * handler may enter a section while its thread is in one of them, or ends. */
-static pthread_mutex_t registry = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static pthread_mutex_t registry;
 static _Atomic(struct elision_thread *) first; /* newest record; written under registry */
 static _Atomic uint32_t records;               /* ids given; written under registry */
 static _Atomic uint32_t alive;                 /* written under registry */
@@ -56,6 +56,17 @@ elision_thread_update_(void)
             elision_sites_update_();
         }
     } while (speculate != should_speculate());
+}
+
+void
+elision_thread_init_(void)
+{
+    pthread_mutexattr_t recursive;
+
+    (void)pthread_mutexattr_init(&recursive);
+    (void)pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    (void)pthread_mutex_init(&registry, &recursive);
+    (void)pthread_mutexattr_destroy(&recursive);
 }
 
 /* Runs at thread exit. */
@@ -198,7 +209,7 @@ elision_thread_child_forked_(void)
 {
     struct elision_thread *self = elision_self_;
 
-    registry = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    elision_thread_init_();
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
         /* A thread that was inside a section left a lock behind that bears its id. */
         at->alive = at == self || at->inside != 0;

@@ -3,12 +3,13 @@
 #include "fallback/park.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/* From linux/membarrier.h, which some C libraries' header sets lack. */
+/* From linux/futex.h and linux/membarrier.h, which some C libraries' header sets lack. */
+#define FUTEX_WAIT_PRIVATE (0 | 128)
+#define FUTEX_WAKE_PRIVATE (1 | 128)
 #define MEMBARRIER_QUERY 0
 #define MEMBARRIER_PRIVATE_EXPEDITED (1 << 3)
 #define MEMBARRIER_REGISTER_PRIVATE_EXPEDITED (1 << 4)

@@ -2,7 +2,7 @@
 #
 # Unit tests: cmocka programs, one for each part of the library.
 
-PACKAGES_TEST += libcmocka-dev clang
+PACKAGES_TEST += libcmocka-dev clang musl-tools
 
 UNIT_TESTS = adaptive api arbiter cpu knobs lifecycle lock misuse policy threads
 UNIT_BINS = $(UNIT_TESTS:%=$(OUT)/tests/unit-%)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The library and its tests with both compilers, without and with optimisation, warnings being
-# errors, on each backend; and with the thread and address sanitizers.
+# errors, on each backend; linked statically, by another C library, with link-time optimisation; and
+# with the thread and address sanitizers.
 set -u
 . tests/tap.sh
 
@@ -36,6 +37,25 @@ tap_ok "none builds" compile "$work/none" gcc "-O2 -DELISION_TX_NONE" -- tests/u
 tap_ok "none" timeout 60 "$work/none"
 tap_ok "none, where there is RTM" \
     timeout --kill-after=5 100 out/bin/rtmgrind --quiet -- "$work/none"
+
+standalone() { # standalone NAME COMPILER...
+    local name=$1
+    shift
+    # shellcheck disable=SC2086 # lists of words
+    tap_ok "$name builds" "$@" -std=c11 $warnings -O2 -I. -pthread -ftls-model=initial-exec \
+        -o "$work/alone" docs/embedding.c $sources
+    tap_ok "$name, lock" timeout 60 "$work/alone" 4
+    tap_has "$name, rtm under rtmgrind" \
+        "$(timeout --kill-after=5 100 out/bin/rtmgrind --quiet -- "$work/alone" 4 2>&1)" ", elided"
+}
+standalone "gcc -static" gcc -static
+standalone "gcc -flto" gcc -flto
+if command -v musl-gcc >/dev/null; then
+    # Of Valgrind's header and sys/sdt.h it knows nothing by itself.
+    standalone "musl-gcc -static" musl-gcc -static -idirafter /usr/include
+else
+    tap_skip "musl-gcc -static" "no musl-gcc here (package musl-tools)"
+fi
 
 for sanitizer in thread address,undefined; do
     flags="-g -O1 -fsanitize=$sanitizer -fno-sanitize-recover=all"
