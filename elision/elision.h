@@ -58,7 +58,8 @@ extern "C" {
 
 /* A lock. The word is alone on its cache line, since every transaction that runs under the lock has
  * that line in its read set: anything else written there would abort them all. Layout is private
- * (fallback/lock.h); size and alignment are part of the ABI. All zeros is a free lock.
+ * (fallback/lock.h); size and alignment are part of the ABI. All zeros is a free lock. It is for one
+ * process: in memory that several share it would lose wake-ups.
  * fork:  a child has the lock as it was; held only if the forking thread held it, otherwise a lock
  *        some other thread held stays held for good, as with a pthread mutex. */
 struct elision_lock {
@@ -77,8 +78,10 @@ typedef struct elision_lock elision_lock_t;
 
 /* A place in the program where a section begins. It owns what the policy learns. Static sites are
  * written once with ELISION_SITE_INIT; the name (a string literal, kept by pointer) shows in
- * reports. Layout is private. At most ELISION_SITES_MAX sites have state of their own; further ones
- * share one state, which costs precision and nothing else. */
+ * reports. Layout is private. The library keeps a pointer to every site for good: a shared object
+ * that has static ones, or libelision.a in it, must not be unloaded (link it with -z nodelete); one
+ * that must be uses elision_site_dynamic and libelision.so. At most ELISION_SITES_MAX sites have
+ * state of their own; further ones share one state, which costs precision and nothing else. */
 struct elision_site {
     const char *name_;
     uint32_t id_;
@@ -109,7 +112,8 @@ enum elision_path {
  *        of the transaction comes back here with everything since undone
  * order: acquire on both paths; pairs with elision_leave
  * tx:    safe: a section inside a section of another lock joins its transaction
- * owner: lock and site stay the caller's; a site must live as long as the library is in use */
+ * owner: lock and site stay the caller's; the lock until nobody is inside or waits, the site as long
+ *        as the process */
 ELISION_API enum elision_path elision_enter(elision_lock_t *lock, elision_site_t *site);
 
 /* The same, but gives up where elision_enter would wait for the lock.
@@ -185,7 +189,7 @@ ELISION_API void elision_set_switch_interval(elision_lock_t *lock, uint64_t nano
 /* The site for a key, made at first use: for interpreters whose yield points are not known at
  * compile time. The table is bounded and nothing is ever freed: when its neighbourhood in the table
  * is full, a key shares the site of another.
- * pre:   key is not 0; name is a string literal or lives as long as the process, may be NULL
+ * pre:   key is not 0; name lives as long as the process, or is NULL
  * ret:   a site, never NULL; the same for the same key
  * tx:    safe after the first call with this key; the first one aborts nothing either, but its
  *        writes are seen by other threads' sections only at commit */

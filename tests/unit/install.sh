@@ -77,6 +77,9 @@ END
 tap_ok "a program that loads it at run time" gcc -std=c11 -pthread \
     $(pkg-config --cflags elision) "$work/close.c" -o "$work/close"
 tap_ok "its thread ends after dlclose" "$work/close" "$lib/libelision.so"
+tap_ok "a shared object with the static library in it" gcc -shared -pthread -Wl,-z,nodelete \
+    -Wl,--whole-archive "$lib/libelision.a" -Wl,--no-whole-archive -o "$work/object.so"
+tap_ok "the same, as the header has it linked" "$work/close" "$work/object.so"
 
 cat >"$work/example.c" <<'END'
 #include <elision/elision.h>
