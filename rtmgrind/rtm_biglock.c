@@ -125,6 +125,7 @@ forget_parent(void)
     }
     rtm_forked_child = True;
     rtm_page_forked();
+    rtm_kernel_forget_others(me ? me->tid : VG_INVALID_THREADID);
     rtm_timers_forget();
     rtm_report_reset();
     rtm_nondeterministic = 0;

@@ -184,26 +184,3 @@ rtm_take(const struct rtm_line *l, Int me, struct rtm_access x)
         lose(__builtin_ctzll(readers), &x);
     }
 }
-
-void
-rtm_kernel_access(Addr a, SizeT n, Bool write)
-{
-    Addr line = VG_ROUNDDN(a, RTM_LINE);
-    const Addr end = a + n;
-
-    if (rtm_live == 0 || n == 0) {
-        return;
-    }
-    if (n > (1UL << 20)) { /* dearer to walk than to abort */
-        rtm_tx_abort_all(RTM_C_CONFLICT, "large kernel access");
-        return;
-    }
-    for (; line < end; line += RTM_LINE) {
-        struct rtm_line *l = rtm_find_line(line);
-        if (l) {
-            /* the kernel works on behalf of the running thread, which has
-               no transaction any more */
-            rtm_take(l, -1, rtm_part_of(line, a, n, write));
-        }
-    }
-}

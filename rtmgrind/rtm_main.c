@@ -343,8 +343,11 @@ pre_mem_read_asciiz(CorePart part, ThreadId tid, const HChar *s, Addr a)
 static void
 pre_mem_write(CorePart part, ThreadId tid, const HChar *s, Addr a, SizeT n)
 {
-    (void)tid, (void)s;
-    if (!is_code(part)) {
+    (void)s;
+    if (part == Vg_CoreSysCall) {
+        rtm_kernel_may_write(tid, a, n);
+    }
+    else if (!is_code(part)) {
         rtm_kernel_access(a, n, True);
     }
 }

@@ -9,6 +9,7 @@
  *   rtm_txn.c      transactions: begin, commit, doom, rollback
  *   rtm_lines.h    which transaction holds which cache line; conflicts (rtm_lines.c)
  *   rtm_track.c    what every access does to it
+ *   rtm_kernel.c   what the kernel's accesses do to it
  *   rtm_touch.h    what a transaction has touched; capacity (rtm_touch.c)
  *   rtm_sched.c    virtual time: decides which thread runs
  *   rtm_cores.c    virtual cores
@@ -382,10 +383,18 @@ VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
 
+/* rtm_kernel.c: the kernel, or the core, accesses memory; the thread's call that has begun may
+ * write some, and is over; a line is put back, but for that. In a forked child: only this thread is
+ * there. */
+void rtm_kernel_access(Addr a, SizeT n, Bool write);
+void rtm_kernel_may_write(ThreadId tid, Addr a, SizeT n);
+void rtm_kernel_over(ThreadId tid);
+void rtm_kernel_restore(Addr line, const UChar *old);
+void rtm_kernel_forget_others(ThreadId me);
+
 /* rtm_lines.c */
-void rtm_kernel_access(Addr a, SizeT n, Bool write); /* by the kernel or core */
-void rtm_lines_release(struct rtm_tx *tx);           /* its sets are empty again */
-ULong rtm_transfer_gap(ULong now); /* cycles between two line transfers, on average */
+void rtm_lines_release(struct rtm_tx *tx); /* its sets are empty again */
+ULong rtm_transfer_gap(ULong now);         /* cycles between two line transfers, on average */
 Bool rtm_met_lately(ULong now);
 void rtm_lines_trim(void); /* bound the memory of idle lines */
 

@@ -154,6 +154,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_getcpu: return sys_getcpu(gs);
     case __NR_futex: return rtm_sys_futex(gs);
     case SYS_GETRANDOM: return sys_getrandom(gs);
+    case SYS_IO_URING_SETUP: return rtm_sys_io_uring(gs);
     case __NR_sched_yield:
         rtm_clock_add(rtm_opt.cost_syscall);
         rtm_sched_yield();
@@ -298,6 +299,7 @@ rtm_pre_syscall(ThreadId tid, UInt no, UWord *args, UInt n)
     struct rtm_thread *t = &rtm_threads[tid];
 
     (void)n;
+    rtm_kernel_over(tid); /* one that a signal ended and that begins anew */
     t->sysno = no;
     t->in_syscall = True;
     t->may_block = may_block(no, args);
@@ -318,6 +320,9 @@ rtm_pre_syscall(ThreadId tid, UInt no, UWord *args, UInt n)
     else if (no == __NR_exit_group) {
         rtm_sched_dying();
     }
+    else if (no == SYS_PROCESS_VM_READV || no == SYS_PROCESS_VM_WRITEV) {
+        rtm_kernel_remote((Int)args[0], args[3], args[4], no == SYS_PROCESS_VM_WRITEV);
+    }
     if (no == __NR_execve) {
         rtm_timers_to_kernel(True);
     }
@@ -330,6 +335,7 @@ rtm_post_syscall(ThreadId tid, UInt no, UWord *args, UInt n, SysRes res)
 
     (void)n;
     t->in_syscall = False;
+    rtm_kernel_over(tid);
     rtm_limit_over(t, sr_isError(res) ? -(Long)sr_Err(res) : (Long)sr_Res(res));
     rtm_poll_after((Int)no);
     if (no == __NR_rt_sigaction && args[1] && !sr_isError(res) && args[0] >= 1 &&

@@ -19,7 +19,14 @@ ULong rtm_cycles_to_ns(ULong cycles);
 ULong rtm_ns_to_cycles(ULong ns);
 
 /* Not in all kernel headers that the core comes with. */
-enum { SYS_GETRANDOM = 318, SYS_CLONE3 = 435, SYS_EPOLL_PWAIT2 = 441 };
+enum {
+    SYS_PROCESS_VM_READV = 310,
+    SYS_PROCESS_VM_WRITEV = 311,
+    SYS_GETRANDOM = 318,
+    SYS_IO_URING_SETUP = 425,
+    SYS_CLONE3 = 435,
+    SYS_EPOLL_PWAIT2 = 441
+};
 
 /* futex(2): a command, with flags. */
 enum {
@@ -91,5 +98,9 @@ HWord rtm_sys_sigtimedwait(VexGuestAMD64State *gs);
 void rtm_unsuspend(struct rtm_thread *t); /* a handler ends its sigsuspend, if it is in one */
 HWord rtm_sys_timer(VexGuestAMD64State *gs);
 void rtm_timer_created(Int clock, Addr event, Addr id);
+
+/* rtm_kernel.c: a call accesses memory of the process that it names. */
+void rtm_kernel_remote(Int pid, Addr vector, SizeT n, Bool write);
+HWord rtm_sys_io_uring(VexGuestAMD64State *gs);
 
 #endif

@@ -81,7 +81,7 @@ roll_back(struct rtm_thread *t, UInt status)
         void *line = (void *)w->addr;
         /* A store to a read-only page faulted and changed nothing: leave the page alone. */
         if (w->write && VG_(memcmp)(line, w->old, RTM_LINE) != 0) {
-            rtm_copy(line, w->old, RTM_LINE);
+            rtm_kernel_restore(w->addr, w->old);
         }
     }
     saved->guest_RAX = status;

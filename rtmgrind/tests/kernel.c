@@ -6,6 +6,7 @@
 
 #include "rtmgrind/tests/duel.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -147,6 +148,142 @@ system_call_elsewhere_does_not_conflict(void **state)
     assert_int_equal(d.victim, STARTED);
 }
 
+/* By the calls that name another process's memory. */
+static void
+process_writes(void *p)
+{
+    static char from[8] = "abcdefgh";
+    const struct iovec local = {from, 8}, remote = {p, 8};
+
+    (void)!process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+}
+
+static void
+process_reads(void *p)
+{
+    const struct iovec local = {(void *)&seen[2], 8}, remote = {p, 8};
+
+    (void)!process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+}
+
+static void
+process_writes_to_itself(void **state)
+{
+    struct duel d;
+
+    (void)state;
+    fight(&d, read_word, process_writes, 0);
+    assert_int_equal(d.victim, CONFLICT | RETRY);
+    assert_memory_equal((void *)AT, "abcdefgh", 8);
+    fight(&d, write_word, process_writes, 0);
+    assert_int_equal(d.victim, CONFLICT | RETRY);
+    assert_memory_equal((void *)AT, "abcdefgh", 8);
+}
+
+static void
+process_reads_from_itself(void **state)
+{
+    struct duel d;
+
+    (void)state;
+    seen[2] = 99;
+    fight(&d, write_word, process_reads, 0);
+    assert_int_equal(d.victim, CONFLICT | RETRY);
+    assert_int_equal(seen[2], 0);
+    fight(&d, read_word, process_reads, 0);
+    assert_int_equal(d.victim, STARTED);
+}
+
+/* A read that waits ends while a transaction has written to its line, and aborts: by the read, or
+ * by a store that comes first. */
+enum { LATER = 30000000, LONG = 300000000 }; /* cycles: far more than a call takes */
+
+static struct {
+    uint64_t start;
+    int stores;
+} meanwhile;
+
+static void *
+read_beside(void *p)
+{
+    const ssize_t got = read(pipe_fd[0], (void *)&lines[1].word[1], 8);
+
+    (void)p;
+    wait_until(meanwhile.start + 2 * LONG); /* the end of a thread aborts transactions */
+    return (void *)(intptr_t)(got != 8);
+}
+
+static void *
+write_late_to_pipe(void *p)
+{
+    ssize_t done;
+
+    (void)p;
+    wait_until(meanwhile.start);
+    done = write(pipe_fd[1], "abcdefgh", 8);
+    if (meanwhile.stores) {
+        lines[1].word[2] = 5;
+    }
+    wait_until(meanwhile.start + 2 * LONG);
+    return (void *)(intptr_t)(done != 8);
+}
+
+static void
+read_ends_beside_a_transaction(int stores)
+{
+    pthread_t reader, writer;
+    unsigned status;
+    void *failed;
+
+    memset((void *)lines, 0, sizeof lines);
+    meanwhile.start = now() + LATER;
+    meanwhile.stores = stores;
+    assert_int_equal(pthread_create(&reader, NULL, read_beside, NULL), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_late_to_pipe, NULL), 0);
+    wait_until(meanwhile.start - LATER / 2);
+    status = tx_held(write_word, (void *)AT, meanwhile.start + LONG);
+    assert_int_equal(pthread_join(reader, &failed), 0);
+    assert_null(failed);
+    assert_int_equal(pthread_join(writer, &failed), 0);
+    assert_null(failed);
+    assert_int_equal(status, CONFLICT | RETRY);
+    assert_int_equal(lines[1].word[0], 0);
+    assert_memory_equal((void *)&lines[1].word[1], "abcdefgh", 8);
+    assert_int_equal(lines[1].word[2], stores ? 5 : 0);
+}
+
+static void
+what_the_kernel_wrote_meanwhile_stays(void **state)
+{
+    (void)state;
+    read_ends_beside_a_transaction(0);
+    read_ends_beside_a_transaction(1);
+}
+
+/* A call that is over is no reason to leave anything. */
+static void
+what_the_kernel_wrote_before_is_put_back(void **state)
+{
+    unsigned status;
+
+    (void)state;
+    kernel_writes((void *)AT);
+    status = IN_TX(write_word((void *)AT); TX_ABORT(1));
+    assert_int_equal(status, EXPLICIT | 1u << 24);
+    assert_memory_equal((void *)AT, "abcdefgh", 8);
+}
+
+/* What the kernel does behind the program's back no transaction would notice. */
+static void
+io_uring_is_refused(void **state)
+{
+    char params[120] = {0};
+
+    (void)state;
+    assert_int_equal(syscall(425 /* io_uring_setup */, 4, params), -1);
+    assert_int_equal(errno, ENOSYS);
+}
+
 int
 main(void)
 {
@@ -159,6 +296,11 @@ main(void)
         cmocka_unit_test(clock_gettime_writes_to_reader),
         cmocka_unit_test(clock_gettime_in_transaction_writes_to_reader),
         cmocka_unit_test(system_call_elsewhere_does_not_conflict),
+        cmocka_unit_test(io_uring_is_refused),
+        cmocka_unit_test(process_writes_to_itself),
+        cmocka_unit_test(process_reads_from_itself),
+        cmocka_unit_test(what_the_kernel_wrote_meanwhile_stays),
+        cmocka_unit_test(what_the_kernel_wrote_before_is_put_back),
     };
 
     if (pipe(pipe_fd) != 0) {
