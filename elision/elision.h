@@ -58,8 +58,8 @@ extern "C" {
 
 /* A lock. The word is alone on its cache line, since every transaction that runs under the lock has
  * that line in its read set: anything else written there would abort them all. Layout is private
- * (fallback/lock.h); size and alignment are part of the ABI. All zeros is a free lock. It is for one
- * process: in memory that several share it would lose wake-ups.
+ * (fallback/lock.h); size and alignment are part of the ABI. All zeros is a free lock. A lock is for
+ * one process: in memory that several share it would lose wake-ups.
  * fork:  a child has the lock as it was; held only if the forking thread held it, otherwise a lock
  *        some other thread held stays held for good, as with a pthread mutex. */
 struct elision_lock {
@@ -112,8 +112,8 @@ enum elision_path {
  *        of the transaction comes back here with everything since undone
  * order: acquire on both paths; pairs with elision_leave
  * tx:    safe: a section inside a section of another lock joins its transaction
- * owner: lock and site stay the caller's; the lock until nobody is inside or waits, the site as long
- *        as the process */
+ * owner: lock and site stay the caller's; the site must live as long as the process, the lock until
+ *        nobody is inside or waits */
 ELISION_API enum elision_path elision_enter(elision_lock_t *lock, elision_site_t *site);
 
 /* The same, but gives up where elision_enter would wait for the lock.

@@ -139,8 +139,8 @@ elision_init_(void)
     (void)pthread_once(&once, set_up);
 }
 
-/* Before the constructors of a program that the library is linked into: they may ask for the verdict.
- * 101 is the first priority that is not the compiler's own. */
+/* Before the constructors of a program that the library is linked into: these may ask for the
+ * verdict. 101 is the first priority that is not the compiler's own. */
 __attribute__((constructor(101))) static void
 at_load(void)
 {

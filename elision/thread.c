@@ -20,8 +20,8 @@ _Thread_local struct elision_thread *elision_self_ = &elision_nobody_;
 uint32_t elision_off_ ELISION_ALIGNED = 1;
 uint32_t elision_off_cut_;
 
-/* Recursive: a program may call the fork hooks itself before fork() calls them again, and a signal's
- * handler may enter a section while its thread is in one of them, or ends. */
+/* Recursive: a program may call the fork hooks itself before fork() calls them again, and a handler
+ * of a signal may enter a section while its thread is in one of them, or ends. */
 static pthread_mutex_t registry;
 static _Atomic(struct elision_thread *) first; /* newest record; written under registry */
 static _Atomic uint32_t records;               /* ids given; written under registry */

@@ -285,8 +285,8 @@ a_child_waits_for_no_other_thread(void **unused)
     elision_set_concurrency(2);
 }
 
-/* A handler's section may be its thread's first one, while that registers, and its last one, when it
- * has given its record back. */
+/* A handler's section may be its thread's first one, while that registers, and its last one, when
+ * it has given its record back. */
 static bool shared;
 
 static void
