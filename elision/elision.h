@@ -58,8 +58,8 @@ extern "C" {
 
 /* A lock. The word is alone on its cache line, since every transaction that runs under the lock has
  * that line in its read set: anything else written there would abort them all. Layout is private
- * (fallback/lock.h); size and alignment are part of the ABI. All zeros is a free lock. A lock is for
- * one process: in memory that several share it would lose wake-ups.
+ * (fallback/lock.h); size and alignment are part of the ABI. All zeros is a free lock. For threads
+ * of one process: in memory that processes share it would lose wake-ups.
  * fork:  a child has the lock as it was; held only if the forking thread held it, otherwise a lock
  *        some other thread held stays held for good, as with a pthread mutex. */
 struct elision_lock {
