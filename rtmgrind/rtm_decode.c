@@ -57,7 +57,7 @@ group15(const struct bytes *b, UChar modrm)
     case 1: return "FXRSTOR";
     case 4: return "XSAVE";
     case 5: return "XRSTOR";
-    case 6: return b->opsize ? NULL /* CLWB */ : "XSAVEOPT";
+    case 6: return b->opsize ? "CLWB" : "XSAVEOPT";
     case 7: return b->opsize ? "CLFLUSHOPT" : "CLFLUSH";
     default: return NULL;
     }
@@ -93,9 +93,13 @@ group7(UChar modrm)
                                          "SMSW", NULL,   "LMSW", "INVLPG"};
 
     switch (modrm) {
+    case 0xC1: return "VMCALL";
     case 0xC8: return "MONITOR";
     case 0xC9: return "MWAIT";
+    case 0xCF: return "ENCLS";
     case 0xD1: return "XSETBV";
+    case 0xD4: return "VMFUNC";
+    case 0xD7: return "ENCLU";
     case 0xF8: return "SWAPGS";
     default: break;
     }
@@ -182,15 +186,26 @@ unfriendly_1(const struct bytes *b)
     }
 }
 
-/* VEX-coded (C4, C5) non-temporal moves. */
+/* #BP and #DB: 16.3.7. */
+static Bool
+is_debug_trap(UChar op)
+{
+    return op == 0xCC || op == 0xF1;
+}
+
+/* VEX-coded (C4, C5): non-temporal moves, and VZEROUPPER, but not VZEROALL. */
 static const HChar *
 unfriendly_vex(const UChar *p)
 {
     const Bool three = p[0] == 0xC4;
     const Int map = three ? p[1] & 0x1F : 1;
     const Int pp = (three ? p[2] : p[1]) & 3;
+    const Bool wide = ((three ? p[2] : p[1]) & 4) != 0;
     const UChar op = three ? p[3] : p[2];
 
+    if (map == 1 && op == 0x77 && !wide) {
+        return "VZEROUPPER";
+    }
     if (map == 1 && op == 0x2B) {
         return "VMOVNTPS";
     }
@@ -279,6 +294,7 @@ rtm_decode(const UChar *p)
     }
     else {
         d.name = unfriendly_1(&b);
+        d.imm = is_debug_trap(b.p[0]) ? RTM_DEBUG : 0;
     }
     if (d.name) {
         d.kind = RTM_I_UNFRIENDLY;

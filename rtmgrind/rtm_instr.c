@@ -149,12 +149,14 @@ emit_rtm(struct rtm_ir *c, const struct rtm_decoded *d)
 
 /* In a transaction, abort it and leave. */
 static void
-emit_unfriendly(struct rtm_ir *c, const HChar *name, enum rtm_cause cause, IRExpr *guard)
+emit_unfriendly(struct rtm_ir *c, const HChar *name, enum rtm_cause cause, UInt status,
+                IRExpr *guard)
 {
     const IRTemp ret = newIRTemp(c->out->tyenv, Ity_I64);
     IRExpr *when = rtm_ir_both(c, rtm_ir_is_in_tx(c), guard);
     IRDirty *d =
-        HELPER(ret, rtm_help_unfriendly, mkIRExprVec_2(rtm_ir_u64((HWord)name), rtm_ir_u64(cause)));
+        HELPER(ret, rtm_help_unfriendly,
+               mkIRExprVec_3(rtm_ir_u64((HWord)name), rtm_ir_u64(cause), rtm_ir_u64(status)));
 
     d->guard = when;
     rtm_ir_add(c, IRStmt_Dirty(d));
@@ -214,18 +216,20 @@ begin_insn(struct rtm_ir *c, const struct rtm_decoded *d)
     }
     switch (d->kind) {
     case RTM_I_CPUID:
-        emit_unfriendly(c, "CPUID", RTM_C_INSTRUCTION, NULL);
+        emit_unfriendly(c, "CPUID", RTM_C_INSTRUCTION, 0, NULL);
         c->rax = rtm_ir_assign(c, Ity_I64, IRExpr_Get(GUEST(guest_RAX), Ity_I64))->Iex.RdTmp.tmp;
         c->rcx = rtm_ir_assign(c, Ity_I64, IRExpr_Get(GUEST(guest_RCX), Ity_I64))->Iex.RdTmp.tmp;
         break;
     case RTM_I_PAUSE:
-        emit_unfriendly(c, "PAUSE", RTM_C_INSTRUCTION, NULL);
+        emit_unfriendly(c, "PAUSE", RTM_C_INSTRUCTION, 0, NULL);
         rtm_ir_add(c, IRStmt_Dirty(unsafeIRDirty_0_N(0, "rtm_help_pause",
                                                      VG_(fnptr_to_fnentry)(rtm_help_pause),
                                                      mkIRExprVec_0())));
         emit_add_clock(c, rtm_opt.cost_pause);
         break;
-    case RTM_I_UNFRIENDLY: emit_unfriendly(c, d->name, RTM_C_INSTRUCTION, NULL); break;
+    case RTM_I_UNFRIENDLY:
+        emit_unfriendly(c, d->name, RTM_C_INSTRUCTION, (UInt)d->imm, NULL);
+        break;
     case RTM_I_OTHER:
     case RTM_I_XBEGIN:
     case RTM_I_XEND:
@@ -343,7 +347,7 @@ copy_end(struct rtm_ir *c, const IRSB *in)
                      in->next->tag == Iex_Const ? in->next->Iex.Const.con->Ico.U64 : c->pc + 2);
     }
     else if (is_trap(in->jumpkind)) {
-        emit_unfriendly(c, "exception", RTM_C_FAULT, NULL);
+        emit_unfriendly(c, "exception", RTM_C_FAULT, 0, NULL);
     }
 }
 
@@ -376,7 +380,7 @@ rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layou
             continue;
         }
         if (s->tag == Ist_Exit && is_trap(s->Ist.Exit.jk)) {
-            emit_unfriendly(&c, "exception", RTM_C_FAULT, s->Ist.Exit.guard);
+            emit_unfriendly(&c, "exception", RTM_C_FAULT, 0, s->Ist.Exit.guard);
         }
         if (s->tag == Ist_Dirty && c.kind == RTM_I_RDTSC) {
             s = virtual_rdtsc(s);

@@ -363,7 +363,7 @@ HWord rtm_help_xbegin(HWord gs, HWord pc, HWord fallback);
 HWord rtm_help_xend(void);
 HWord rtm_help_xabort(HWord code);
 HWord rtm_help_ldtrk(HWord suspend);
-HWord rtm_help_unfriendly(HWord name, HWord cause);
+HWord rtm_help_unfriendly(HWord name, HWord cause, HWord status);
 HWord rtm_help_insn(void);
 ULong rtm_help_rdtsc(void);
 void rtm_help_rdtscp(VexGuestAMD64State *gs);
@@ -423,7 +423,7 @@ enum rtm_insn {
 struct rtm_decoded {
     enum rtm_insn kind;
     Int len;           /* for the RTM instructions */
-    Int imm;           /* XABORT's code, XBEGIN's displacement */
+    Int imm;           /* XABORT's code, XBEGIN's displacement, an unfriendly one's status */
     const HChar *name; /* of an unfriendly instruction */
 };
 struct rtm_decoded rtm_decode(const UChar *p);

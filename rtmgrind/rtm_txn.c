@@ -372,11 +372,11 @@ rtm_help_ldtrk(HWord suspend)
 /* An instruction on which transactions abort, 16.3.8.1; called only inside
  * one. */
 HWord
-rtm_help_unfriendly(HWord name, HWord cause)
+rtm_help_unfriendly(HWord name, HWord cause, HWord status)
 {
     if (rtm_cur->tx.state == RTM_TX_LIVE) {
         rtm_count_unfriendly((const HChar *)name, VG_(get_IP)(rtm_cur->tid));
-        rtm_tx_doom(0, (enum rtm_cause)cause, (const HChar *)name);
+        rtm_tx_doom((UInt)status, (enum rtm_cause)cause, (const HChar *)name);
     }
     return 1;
 }

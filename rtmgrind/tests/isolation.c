@@ -25,7 +25,7 @@ ACCESS(load_2, "movw (%0), %%ax", "rax")
 ACCESS(load_4, "movl (%0), %%eax", "rax")
 ACCESS(load_8, "movq (%0), %%rax", "rax")
 ACCESS(load_16, "movups (%0), %%xmm0", "xmm0")
-ACCESS(load_32, "vmovups (%0), %%ymm0\n\tvzeroupper", "xmm0")
+ACCESS(load_32, "vmovups (%0), %%ymm0", "xmm0")
 ACCESS(load_x87, "fldt (%0)\n\tfstp %%st(0)", "st")
 ACCESS(load_compare, "cmpl $0, (%0)")
 ACCESS(load_masked, "vpcmpeqd %%xmm1, %%xmm1, %%xmm1\n\tvmaskmovps (%0), %%xmm1, %%xmm0", "xmm0",
