@@ -29,7 +29,14 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* Status bits: SDM volume 1, table 16-1. */
-enum { EXPLICIT = 1 << 0, RETRY = 1 << 1, CONFLICT = 1 << 2, CAPACITY = 1 << 3, NESTED = 1 << 5 };
+enum {
+    EXPLICIT = 1 << 0,
+    RETRY = 1 << 1,
+    CONFLICT = 1 << 2,
+    CAPACITY = 1 << 3,
+    DEBUG = 1 << 4,
+    NESTED = 1 << 5
+};
 
 #define LINE 64
 

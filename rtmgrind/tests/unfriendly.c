@@ -161,7 +161,7 @@ aborts_as_debug_exception(void **state)
 {
     const struct instruction *i = *state;
 
-    assert_int_equal(i->run(), 1 << 4);
+    assert_int_equal(i->run(), DEBUG);
 }
 
 static void
