@@ -125,6 +125,8 @@ elision_set_credit_(struct elision_site_state *state, uint32_t credit, uint64_t 
 {
     uint32_t version = atomic_load_explicit(&state->version, memory_order_relaxed);
 
+    /* [E.V] pairs with elision_commits_: the odd version is seen before what follows, the even one
+     * after it. */
     atomic_store_explicit(&state->version, version + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
     elision_count_(&state->count.commits, n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What elision_section_conflicts answers, with statuses from a script: conflicts of this section
- * only, on both paths, for a section alone, cut, nested and joined. And that a site whose sections
+ * only, on both paths, for a section alone, cut, nested and joined. That a joined one subscribes to
+ * its own lock as well. And that a site whose sections
  * are cut is not kept on the lock by what was decided before; and that a handler's sections do not
  * disturb the one it interrupts, nor its thread's begin and end.
  */
@@ -104,6 +105,32 @@ joined_sections_answer_for_the_transaction(void **unused)
         elision_leave(crossed ? &other : &lock);
         assert_int_equal(elision_section_conflicts(), 0);
     }
+}
+
+/* The inner section's lock is held until the transaction has aborted. */
+static void
+free_after_abort(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "enter: prepare") == 0 && script_aborts() > 0) {
+        other.word_ = 0;
+    }
+}
+
+static void
+joined_sections_subscribe_too(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    script_hook(free_after_abort);
+    other.word_ = elision_self_->id + 1;
+    (void)elision_enter(&lock, &site);
+    (void)elision_enter(&other, &inner);
+    elision_leave(&other);
+    elision_leave(&lock);
+    script_hook(NULL);
+    other.word_ = 0;
+    assert_int_equal(script_aborts(), 1);
 }
 
 static void
@@ -366,6 +393,7 @@ main(void)
         cmocka_unit_test(other_reasons_are_not),
         cmocka_unit_test(fast_sections_too),
         cmocka_unit_test(joined_sections_answer_for_the_transaction),
+        cmocka_unit_test(joined_sections_subscribe_too),
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
         cmocka_unit_test(signals_as_locked_sections_end),

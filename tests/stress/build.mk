@@ -18,12 +18,14 @@ $(OUT)/obj/steps/%.o: %.c
 
 $(OUT)/tests/stress: $(STRESS_OBJS) $(OUT)/lib/libelision.a
 $(OUT)/tests/stress-steps: $(STEPS_OBJS)
-$(OUT)/tests/stress $(OUT)/tests/stress-steps:
+$(OUT)/tests/nested: $(OUT)/obj/tests/stress/nested.o $(OUT)/lib/libelision.a
+$(OUT)/tests/stress $(OUT)/tests/stress-steps $(OUT)/tests/nested:
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD   $@")
 	$(Q)$(CC) $(CFLAGS) -pthread -Wl,-z,now $(LDFLAGS) -o $@ $^
 
 # The list says what the scripts run; the binaries are built with it.
-tests/stress/locks.sh tests/stress/stress.sh: $(OUT)/tests/stress $(OUT)/tests/stress-steps
+tests/stress/locks.sh tests/stress/stress.sh: $(OUT)/tests/stress $(OUT)/tests/stress-steps \
+    $(OUT)/tests/nested
 TESTS += tests/stress/locks.sh
 STRESS += tests/stress/stress.sh

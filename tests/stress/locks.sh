@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Every lock of tests/locks under torture, natively and under rtmgrind: the good ones must hold, the
-# known-bad ones must be caught. The number caught is printed; one that gets away is a failure.
+# Every lock of tests/locks under torture, natively and under rtmgrind, and nested sections: the good
+# ones must hold, the known-bad ones must be caught. The number caught is printed; one that gets away is a failure.
 set -u
 . tests/tap.sh
 
@@ -73,6 +73,12 @@ while read -r name kind needs; do
             $steps --lock="$name" --ops=20000 --seed="$seed"
     fi
 done < <($plain --list)
+
+nested=out/tests/nested
+must_hold "nested sections, native" $nested "$seed" 20000
+must_hold "nested sections, emulated" "${emulator[@]}" $nested "$seed" 1500
+must_be_caught "nested sections, one lock not taken, are caught" $hang_emulated \
+    "${emulator[@]}" $nested "$seed" 1500 unlocked
 
 printf '# seed %s; known-bad locks caught: %d of %d\n' "$seed" "$caught" "$bad"
 tap_is "every known-bad lock is caught" "$caught" "$bad"

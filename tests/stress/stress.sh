@@ -44,6 +44,8 @@ while [ "$SECONDS" -lt "$end" ]; do
         out/tests/stress --lock=elision --threads=4 --ops=4000 --seed=$seed
     one out/bin/rtmgrind --quiet --seed=$seed -- \
         out/tests/stress-steps --lock=elision --threads=8 --ops=1000 --seed=$seed --forks
+    one out/tests/nested $seed 50000
+    one out/bin/rtmgrind --quiet --seed=$seed -- out/tests/nested $seed 3000
 done
 printf '# %d runs, last seed %d, %d acquisitions, %d failed runs\n' "$runs" "$seed" \
     "$acquisitions" "$failed"
