@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Every lock of tests/locks under torture, natively and under rtmgrind, and nested sections: the good
-# ones must hold, the known-bad ones must be caught. The number caught is printed; one that gets away is a failure.
+# Every lock of tests/locks under torture, natively and under rtmgrind, and nested sections: the
+# good ones must hold, the known-bad ones must be caught. The number caught is printed; one that
+# gets away is a failure.
 set -u
 . tests/tap.sh
 

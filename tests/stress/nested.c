@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Random calls on several locks by several threads: sections inside each other and left in any
- * order, tried, cut, made irrevocable, interrupted by handlers that enter sections; switches, forks.
- * Each thread knows what it is inside of, and what a lock guards says who is.
+ * Random calls on several locks by several threads: sections inside each other, left in any order,
+ * tried, cut, made irrevocable, interrupted by handlers that enter sections; switches, forks. Each
+ * thread knows what it is inside of, and what a lock guards says who is.
  *
  *     nested [SEED [ROUNDS [unlocked]]]     unlocked: one lock is not taken, which must be noticed
  *
