@@ -10,7 +10,6 @@
 
 enum { NOTIFY_SIGNAL = 0, NOTIFY_NONE = 1, NOTIFY_THREAD_ID = VKI_SIGEV_THREAD_ID };
 enum { TIMER_ABSTIME = 1, CANCEL_ON_SET = 2 }; /* TFD_TIMER_CANCEL_ON_SET: nobody sets a clock */
-enum { NO_ID = -1 };
 
 static ULong
 time_of(const struct timer *x)
@@ -110,18 +109,6 @@ sys_getitimer(VexGuestAMD64State *gs)
     return rtm_sys_done(gs, 0);
 }
 
-/* The link to the timer of timer_create; the last one, to NULL, if it is not one of ours. */
-static struct timer **
-link_to(Int id)
-{
-    struct timer **p = &rtm_itimers[N_ITIMERS - 1].next;
-
-    while (*p && !((*p)->kind == TIMER_POSIX && (*p)->id == id)) {
-        p = &(*p)->next;
-    }
-    return p;
-}
-
 void
 rtm_timer_created(Int clock, Addr event, Addr id)
 {
@@ -146,7 +133,7 @@ rtm_timer_created(Int clock, Addr event, Addr id)
         x->value = e->sigev_value;
     }
     x->at = RTM_NEVER;
-    *link_to(NO_ID) = x;
+    *rtm_timer_link(TIMER_POSIX, x->id) = x;
 }
 
 static void
@@ -230,7 +217,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_timerfd_gettime: return timer_gettime(gs, rtm_file_timer((Int)gs->guest_RDI));
     default: break;
     }
-    p = link_to((Int)gs->guest_RDI);
+    p = rtm_timer_link(TIMER_POSIX, (Int)gs->guest_RDI);
     if (!*p) {
         return RTM_SYS_PASS;
     }

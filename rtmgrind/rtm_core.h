@@ -14,7 +14,7 @@
 #include "pub_tool_vki.h"
 
 /* The big lock.  coregrind calls it through this table and pulls in its own
- * implementations only if nobody else defines these two symbols: rtm_sched.c
+ * implementations only if nobody else defines these two symbols: rtm_biglock.c
  * does, and so decides which thread runs next. */
 struct sched_lock;
 struct sched_lock_ops {

@@ -114,23 +114,12 @@ rtm_file_set_in_kernel(struct timer *x, ULong ns, Bool for_good)
 /* ------------------------------------------------------------------ */
 /* Which are ours                                                      */
 
-static struct timer **
-link_to(Int id)
-{
-    struct timer **p = &rtm_itimers[N_ITIMERS - 1].next;
-
-    while (*p && !((*p)->kind == TIMER_FILE && (*p)->id == id)) {
-        p = &(*p)->next;
-    }
-    return p;
-}
-
 struct timer *
 rtm_file_timer(Int fd)
 {
     const Int id = n_files ? id_of(fd) : 0;
 
-    return id ? *link_to(id) : NULL;
+    return id ? *rtm_timer_link(TIMER_FILE, id) : NULL;
 }
 
 /* The clock of a timer; the kernel shows it. */
@@ -176,7 +165,7 @@ rtm_file_adopt(Int fd)
         x->fd = fd;
         x->clock = clock_of(fd);
         x->at = RTM_NEVER;
-        *link_to(0) = x;
+        *rtm_timer_link(TIMER_FILE, x->id) = x;
         n_files++;
     }
     return x;

@@ -13,7 +13,7 @@
  * A helper that ends the current block asks for it with a side exit to the
  * instruction's own address: with the event counter at zero the thread goes to
  * the scheduler before it would run again, and there transactions are rolled
- * back or waiting threads blocked (rtm_sched.c).
+ * back or waiting threads blocked (rtm_biglock.c).
  */
 
 #include "rtm_ir.h"

@@ -152,6 +152,14 @@ rtm_met_lately(ULong now)
     return now < last_met + 1000 * 1000;
 }
 
+static const struct rtm_touch *
+touch_at(struct rtm_tx *tx, Addr line)
+{
+    const Int i = rtm_touch_of(tx, line);
+
+    return i < 0 ? NULL : &tx->touch[i];
+}
+
 /* Abort the transaction on `core`, which lost the line to another access. */
 static void
 lose(Int core, const struct rtm_access *x)
@@ -160,10 +168,8 @@ lose(Int core, const struct rtm_access *x)
 
     tl_assert(victim && victim != rtm_cur);
     tl_assert(victim->tx.state == RTM_TX_LIVE);
-    {
-        const Int i = rtm_touch_of(&victim->tx, rtm_line_at(x->at));
-        rtm_count_conflict(victim, i < 0 ? NULL : &victim->tx.touch[i], x->at, x->words, x->write);
-    }
+    rtm_count_conflict(victim, touch_at(&victim->tx, rtm_line_at(x->at)), x->at, x->words,
+                       x->write);
     last_met = rtm_clock();
     rtm_tx_abort_parked(victim, RTM_CONFLICT | RTM_RETRY, RTM_C_CONFLICT, NULL);
 }

@@ -49,7 +49,7 @@ rtm_cpu_now(Int lwp)
  * nobody can run. */
 extern struct rtm_thread *rtm_holder;
 
-/* The state of this folder's three files; short, never held over a wait. */
+/* The lock of what these three files keep; held for short, never over a wait. */
 void rtm_lock_guard(void);
 void rtm_unlock_guard(void);
 void rtm_reset_guard(void); /* in a forked child */

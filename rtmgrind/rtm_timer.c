@@ -30,6 +30,17 @@ struct timer rtm_itimers[N_ITIMERS] = {
 };
 static struct timer *const timers = rtm_itimers;
 
+struct timer **
+rtm_timer_link(enum timer_kind kind, Int id)
+{
+    struct timer **p = &rtm_itimers[N_ITIMERS - 1].next;
+
+    while (*p && !((*p)->kind == kind && (*p)->id == id)) {
+        p = &(*p)->next;
+    }
+    return p;
+}
+
 /* ------------------------------------------------------------------ */
 /* Who takes a signal                                                  */
 
