@@ -134,6 +134,59 @@ joined_sections_subscribe_too(void **unused)
 }
 
 static void
+joined_sections_may_be_refused(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    other.word_ = elision_self_->id + 1;
+    (void)elision_enter(&lock, &site);
+    enum elision_path path = elision_try_enter(&other, &inner);
+    elision_leave(&lock);
+    other.word_ = 0;
+    assert_int_equal(path, ELISION_BUSY);
+    assert_int_equal(script_aborts(), 0);
+}
+
+/* It would publish half of what the other section does. */
+static void
+sections_inside_others_are_not_cut(void **unused)
+{
+    struct elision_stats before, after;
+
+    (void)unused;
+    elision_stats(&before);
+    for (int now = 0; now < 2; now++) {
+        begin_with(__builtin_frame_address(0), 0, 0);
+        (void)elision_enter(&lock, &site);
+        (void)elision_enter(&other, &inner);
+        for (unsigned i = 0; i < 100000; i++) {
+            (void)(now ? elision_checkpoint_now : elision_checkpoint)(&lock, &site);
+        }
+        assert_true(elision_is_inside(&lock) && elision_is_inside(&other));
+        elision_leave(&other);
+        elision_leave(&lock);
+        assert_int_equal(script_begins(), 1);
+    }
+    elision_stats(&after);
+    assert_int_equal(after.cuts, before.cuts);
+}
+
+/* Told that the lock is wanted, the next enter takes it, and no other. */
+static void
+the_lock_is_wanted_once(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 60, CONFLICT);
+    assert_int_equal(elision_enter_speculative(&lock, &site), ELISION_BUSY);
+    script_reset(__builtin_frame_address(0));
+    assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
+    elision_leave(&lock);
+    begin_with(__builtin_frame_address(0), 0, 0);
+    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+    elision_leave(&lock);
+}
+
+static void
 plain_sections_have_none(void **unused)
 {
     (void)unused;
@@ -394,6 +447,9 @@ main(void)
         cmocka_unit_test(fast_sections_too),
         cmocka_unit_test(joined_sections_answer_for_the_transaction),
         cmocka_unit_test(joined_sections_subscribe_too),
+        cmocka_unit_test(joined_sections_may_be_refused),
+        cmocka_unit_test(sections_inside_others_are_not_cut),
+        cmocka_unit_test(the_lock_is_wanted_once),
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
         cmocka_unit_test(signals_as_locked_sections_end),
