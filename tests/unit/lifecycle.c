@@ -99,6 +99,52 @@ fork_in_a_section_is_inside_in_both(void **unused)
     assert_int_equal(value, 1);
 }
 
+static void *
+enter_once(void *unused)
+{
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    return unused;
+}
+
+/* Hold the lock until another thread sleeps for it. */
+static pthread_t
+hold_until_awaited(void)
+{
+    uint64_t before, parks, handovers;
+    pthread_t thread;
+
+    elision_lock_stats(&lock, &before, &handovers);
+    (void)elision_enter(&lock, &site);
+    elision_irrevocable(&lock);
+    assert_int_equal(pthread_create(&thread, NULL, enter_once, NULL), 0);
+    do {
+        (void)sched_yield();
+        elision_lock_stats(&lock, &parks, &handovers);
+    } while (parks == before);
+    return thread;
+}
+
+/* Who waited in the parent does not in the child, where others would wait behind it for ever. */
+static void
+a_child_forgets_who_waited(void **unused)
+{
+    (void)unused;
+    pthread_t waiting = hold_until_awaited();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        elision_leave(&lock);
+        waiting = hold_until_awaited();
+        elision_leave(&lock);
+        pthread_join(waiting, NULL);
+        _exit(works_here());
+    }
+    elision_leave(&lock);
+    pthread_join(waiting, NULL);
+    assert_int_equal(status_of(child), 0);
+}
+
 static void
 fork_hooks_may_be_called_twice(void **unused)
 {
@@ -304,6 +350,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(fork_to_depth_three_beside_a_busy_thread),
         TEST(fork_in_a_section_is_inside_in_both),
+        TEST(a_child_forgets_who_waited),
         TEST(fork_hooks_may_be_called_twice),
         TEST(a_child_may_have_its_parents_id),
         TEST(child_counts_from_the_parents_sums),
