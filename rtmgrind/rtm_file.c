@@ -210,7 +210,10 @@ rtm_sys_read(VexGuestAMD64State *gs)
     struct timer *x = rtm_file_timer(fd);
     ULong times;
 
-    if (!x || gs->guest_RDX < sizeof times) {
+    if (!x) {
+        return rtm_sys_eventfd(gs);
+    }
+    if (gs->guest_RDX < sizeof times) {
         return RTM_SYS_PASS;
     }
     if (is_readable(fd, 0)) {

@@ -12,6 +12,9 @@
 
 enum { MOST = 64, MOST_SELECTED = 1024 }; /* descriptors of a call that waits here */
 enum { BITS = 64, POLL_PRI = 2, POLL_OUT = 4 };
+enum { EPOLL_EVENT = 12 }; /* bytes of a struct epoll_event, which is packed */
+
+static const HChar EVENTFD[] = "anon_inode:[eventfd]";
 
 /* What a call waits for. */
 struct set {
@@ -117,7 +120,7 @@ is_called(Int fd, const HChar *name)
 static Bool
 is_own(Int fd)
 {
-    return rtm_file_stands_still(fd) || is_called(fd, "anon_inode:[eventfd]");
+    return rtm_file_stands_still(fd) || is_called(fd, EVENTFD);
 }
 
 /* What an epoll waits for; the kernel shows it. */
@@ -214,9 +217,7 @@ gather(const VexGuestAMD64State *gs, struct set *s)
 static Bool
 is_ready(struct set *s)
 {
-    const SysRes r = VG_(poll)(s->of, s->n, 0);
-
-    return sr_isError(r) || sr_Res(r) != 0;
+    return sr_Res(VG_(poll)(s->of, s->n, 0)) > 0;
 }
 
 Bool
@@ -280,6 +281,32 @@ timed_out(VexGuestAMD64State *gs, struct set *s)
     return rtm_wait_ended(gs, 0);
 }
 
+/* What is ready is told here, too: in the kernel the call would race with other threads' calls. */
+static HWord
+ready(VexGuestAMD64State *gs, const struct set *s, Bool is_epoll)
+{
+    UChar events[MOST * EPOLL_EVENT];
+    const ULong most = (Int)gs->guest_RDX < MOST ? gs->guest_RDX : MOST;
+    Int i, n = 0;
+
+    if (is_epoll && (Int)most > 0 && rtm_may_write(gs->guest_RSI, most * EPOLL_EVENT)) {
+        n = (Int)rtm_raw_syscall(__NR_epoll_wait, gs->guest_RDI, (HWord)events, most, 0);
+        if (n > 0) {
+            rtm_put(gs->guest_RSI, events, n * EPOLL_EVENT);
+            return rtm_wait_ended(gs, n);
+        }
+    }
+    else if (gs->guest_RAX == __NR_poll || gs->guest_RAX == __NR_ppoll) {
+        for (i = 0; i < s->n; i++) {
+            n += s->of[i].revents != 0;
+        }
+        rtm_put(gs->guest_RDI, s->of, s->n * sizeof s->of[0]);
+        return rtm_wait_ended(gs, n);
+    }
+    rtm_poll_over();
+    return RTM_SYS_PASS;
+}
+
 HWord
 rtm_sys_descriptors(VexGuestAMD64State *gs)
 {
@@ -290,11 +317,43 @@ rtm_sys_descriptors(VexGuestAMD64State *gs)
     struct set s;
     ULong end;
 
-    if (has_mask(gs) || !gather(gs, &s) || is_ready(&s) ||
-        !(is_epoll ? epoll_is_own(s.of[0].fd) : set_is_own(&s)) || !rtm_limit_end(gs, &end) ||
-        end <= rtm_clock()) {
+    if (has_mask(gs) || !gather(gs, &s) || !rtm_limit_end(gs, &end) ||
+        !(is_epoll ? epoll_is_own(s.of[0].fd) : set_is_own(&s))) {
         rtm_poll_over();
         return RTM_SYS_PASS;
     }
-    return rtm_cur->timed_out ? timed_out(gs, &s) : rtm_poll_block(end, rest, unit);
+    if (is_ready(&s)) {
+        return ready(gs, &s, is_epoll);
+    }
+    if (rtm_cur->timed_out || end <= rtm_clock()) {
+        return timed_out(gs, &s);
+    }
+    return rtm_poll_block(end, rest, unit);
+}
+
+/* ------------------------------------------------------------------ */
+/* Eventfds                                                            */
+
+HWord
+rtm_sys_eventfd(VexGuestAMD64State *gs)
+{
+    const Bool writes = gs->guest_RAX == __NR_write;
+    struct vki_pollfd p = {(Int)gs->guest_RDI, writes ? POLL_OUT : VKI_POLLIN, 0};
+    ULong value;
+
+    if (gs->guest_RDX != sizeof value || !is_called(p.fd, EVENTFD) ||
+        sr_Res(VG_(poll)(&p, 1, 0)) == 0 ||
+        !(writes ? rtm_get(gs->guest_RSI, &value, sizeof value)
+                 : rtm_may_write(gs->guest_RSI, sizeof value)) ||
+        rtm_raw_syscall((Long)gs->guest_RAX, p.fd, (HWord)&value, sizeof value, 0) < 0) {
+        return RTM_SYS_PASS;
+    }
+    if (writes) {
+        rtm_poll_after(__NR_write);
+    }
+    else {
+        rtm_put(gs->guest_RSI, &value, sizeof value);
+    }
+    rtm_clock_add(rtm_opt.cost_syscall);
+    return rtm_sys_done(gs, sizeof value);
 }

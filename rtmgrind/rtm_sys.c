@@ -169,6 +169,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_epoll_pwait:
     case SYS_EPOLL_PWAIT2: return rtm_sys_poll(gs);
     case __NR_read: return rtm_sys_read(gs);
+    case __NR_write: return rtm_sys_eventfd(gs);
     case __NR_pause: return rtm_sys_pause(gs);
     case __NR_rt_sigsuspend: return rtm_sys_sigsuspend(gs);
     case __NR_rt_sigtimedwait: return rtm_sys_sigtimedwait(gs);

@@ -87,6 +87,7 @@ Bool rtm_has_mask(Addr a); /* of pselect6: an address and a size */
 /* rtm_poll.c: a call that waits for descriptors. The running thread waits for some, until a time,
  * and what is left of that goes to `rest`; it waits no more. */
 HWord rtm_sys_descriptors(VexGuestAMD64State *gs);
+HWord rtm_sys_eventfd(VexGuestAMD64State *gs); /* read or write */
 HWord rtm_poll_block(ULong end, Addr rest, Int unit);
 void rtm_poll_over(void);
 /* What /proc/self/fdinfo says of it. False: nothing, or too much. */

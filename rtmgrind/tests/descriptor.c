@@ -26,7 +26,7 @@ who_polls_waits_until_it_fires(void **state)
     const int fd = timer(HOUR, HOUR), e = epoll_on(fd);
     const struct timespec long_time = {10 * HOUR, 0};
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    struct epoll_event event;
+    struct epoll_event event = {0};
     fd_set set;
 
     (void)state;
@@ -55,7 +55,7 @@ who_polls_waits_no_longer_than_it_says(void **state)
     struct pollfd p[] = {{.fd = fd, .events = POLLIN, .revents = 77}, {.fd = -1, .revents = 77}};
     struct timeval tv = {HOUR / 1000, 0};
     uint64_t start = now();
-    struct epoll_event event;
+    struct epoll_event event = {0};
     fd_set set;
 
     (void)state;
@@ -101,9 +101,42 @@ another_thread_makes_an_eventfd_ready(void **state)
     assert_int_equal(epoll_wait(e, &got, 1, -1), 1);
     assert_int_equal(got.data.fd, event);
     LASTED(start, (uint64_t)HOUR * MS);
+    assert_int_equal(times(event), 1);
     assert_int_equal(pthread_join(t, NULL), 0);
     close(event);
     close(e);
+    close(fd);
+}
+
+static int epoll_of_main;
+
+static void *
+add_in_an_hour(void *fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = *(int *)fd};
+
+    sleep_ms(HOUR);
+    assert_int_equal(epoll_ctl(epoll_of_main, EPOLL_CTL_ADD, *(int *)fd, &event), 0);
+    return NULL;
+}
+
+static void
+another_thread_adds_a_descriptor(void **state)
+{
+    const int fd = timer(10 * HOUR, 0), event = eventfd(1, 0);
+    struct epoll_event got = {0};
+    const uint64_t start = now();
+    pthread_t t;
+
+    (void)state;
+    epoll_of_main = epoll_on(fd);
+    assert_int_equal(pthread_create(&t, NULL, add_in_an_hour, (void *)&event), 0);
+    assert_int_equal(epoll_wait(epoll_of_main, &got, 1, -1), 1);
+    assert_int_equal(got.data.fd, event);
+    LASTED(start, (uint64_t)HOUR * MS);
+    assert_int_equal(pthread_join(t, NULL), 0);
+    close(epoll_of_main);
+    close(event);
     close(fd);
 }
 
@@ -138,6 +171,7 @@ main(void)
         cmocka_unit_test(who_polls_waits_until_it_fires),
         cmocka_unit_test(who_polls_waits_no_longer_than_it_says),
         cmocka_unit_test(another_thread_makes_an_eventfd_ready),
+        cmocka_unit_test(another_thread_adds_a_descriptor),
         cmocka_unit_test(beside_a_pipe),
     };
 

@@ -15,6 +15,8 @@
  *   requests             transactions before a reset, one behind it, and a dump
  *   aborts N, pauses N, calls N   N aborts, PAUSEs, system calls
  *   wakes N, moves N     two threads hand a turn to and fro N times: by semaphores, by spinning
+ *   events N             a thread waits for a timer and for two threads that write N times each to
+ *                        an eventfd, and says how often it woke
  *   label TEXT           a transaction with this label
  *   entropy              what getrandom and AT_RANDOM say
  *   date                 seconds since 1970
@@ -31,9 +33,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -333,6 +338,54 @@ wait_for_pipe(void)
     return 0;
 }
 
+static int event_fd;
+
+static void *
+write_events(void *p)
+{
+    const uint64_t one = 1;
+    int i;
+
+    for (i = 0; i < n_adds; i++) {
+        wait_until(now() + 7000 + 1000 * (uint64_t)(i % 5) + (uint64_t)(intptr_t)p);
+        add_one(&shared_counter.word[0]);
+        if (write(event_fd, &one, sizeof one) != sizeof one) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static int
+events(void)
+{
+    const struct itimerspec spec = {{0, 20000}, {0, 20000}};
+    const int timer_fd = timerfd_create(CLOCK_MONOTONIC, 0), epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = timer_fd};
+    uint64_t n, seen = 0, woken = 0;
+    pthread_t t[2];
+    intptr_t i;
+
+    event_fd = eventfd(0, 0);
+    timerfd_settime(timer_fd, 0, &spec, NULL);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, timer_fd, &event);
+    event.data.fd = event_fd;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, event_fd, &event);
+    for (i = 0; i < 2; i++) {
+        pthread_create(&t[i], NULL, write_events, (void *)(i + 1));
+    }
+    for (; seen < 2 * (uint64_t)n_adds; woken++) {
+        if (epoll_wait(epoll, &event, 1, -1) != 1 || read(event.data.fd, &n, sizeof n) < 0) {
+            return 1;
+        }
+        seen += event.data.fd == event_fd ? n : 0;
+    }
+    for (i = 0; i < 2; i++) {
+        pthread_join(t[i], NULL);
+    }
+    return printf("%llu\n", (unsigned long long)woken) < 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -381,6 +434,9 @@ main(int argc, char **argv)
     }
     if (argc == 3) {
         n_adds = threads;
+        if (!strcmp(what, "events")) {
+            return events();
+        }
         return !strcmp(what, "wakes") ? turns(1) : !strcmp(what, "moves") ? turns(0) : costs(what);
     }
     return !strcmp(what, "pipe") ? wait_for_pipe() : 2;

@@ -39,6 +39,7 @@ part_repeat() {
     part_entropy
     part_epoch
     part_alarms
+    part_events
     part_queue
     declare -A seen
     for seed in 1 2 3 4; do
@@ -92,6 +93,17 @@ part_alarms() {
     tap_ok "which abort transactions ($(field a .totals.aborts.signal))" \
         test "$(field a .totals.aborts.signal)" -gt 5
     tap_is "and are no real waits" "$(field a .totals.real_waits)" 0
+}
+
+# Waiting for a timer and for other threads.
+part_events() {
+    local woken
+    woken=$(run a events 300 --)
+    tap_ok "an event loop wakes for a timer and other threads ($woken)" between "$woken" 310 1000
+    tap_is "as often again" "$(run b events 300 --)" "$woken"
+    tap_is "twice the same report with descriptors, to the cycle" \
+        "$(jq -S . "$dir/b.json")" "$(jq -S . "$dir/a.json")"
+    tap_is "and no real waits for them" "$(field a .totals.real_waits)" 0
 }
 
 # Cores.
