@@ -198,14 +198,14 @@ static const struct elision_coalesce_ops operations = {
 // The usual way is a test or two and the table's first look, with as few instructions as can be.
 // All else is out of line, and has the tests that are about what the table does not have yet.
 static Py_NO_INLINE void
-increment(PyObject *op)
+increment(PyObject *op, Py_ssize_t n)
 {
     struct elision_coalesce *table = _PyElision_table;
-    if (table != NULL && real_count(op) >= 2 && !is_dying(op)) {
-        elision_coalesce_add(table, op, 1);
+    if (table != NULL && n <= INT16_MAX && real_count(op) >= 2 && !is_dying(op)) {
+        elision_coalesce_add(table, op, (int32_t)n);
     }
     else {
-        _Py_atomic_add_ssize(&op->ob_ref_shared, ONE_SHARED);
+        _Py_atomic_add_ssize(&op->ob_ref_shared, n * ONE_SHARED);
     }
 }
 
@@ -227,8 +227,14 @@ _Py_IncRefShared(PyObject *op)
     // The owner's part is never negative, so that two shared references are enough to know.
     if (table == NULL || _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared) < 2 * ONE_SHARED ||
         !elision_coalesce_try_add(table, op, 1)) {
-        increment(op);
+        increment(op, 1);
     }
+}
+
+void
+_PyElision_IncRefBy(PyObject *op, Py_ssize_t n)
+{
+    increment(op, n);
 }
 
 void

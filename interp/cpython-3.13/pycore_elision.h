@@ -99,8 +99,10 @@ _PyElision_Irrevocable(void)
 // a destructor may want the same. elision_refs.c.
 extern void _PyElision_WillWait(void);
 
-// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead.
+// elision_refs.c, while _PyElision_Coalesces(): TryIncRef returns 0 if op is dead; IncRefBy takes n
+// references, as a list of one object repeated does.
 PyAPI_FUNC(int) _PyElision_TryIncRef(PyObject *op);
+PyAPI_FUNC(void) _PyElision_IncRefBy(PyObject *op, Py_ssize_t n);
 extern void _PyElision_DecRef(PyObject *op);
 
 // At any time. Flush brings op's own count to what this thread knows of it. Dealloc destroys an

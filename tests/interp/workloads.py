@@ -157,9 +157,16 @@ def weak_references(rounds):
     return total
 
 
+def repeats(rounds):
+    total = 0
+    for n in range(rounds * 5):
+        total += len([SHARED_KEYS] * 5) + len((TEXT, n) * 3)
+    return total
+
+
 WORKLOADS = {f.__name__: f for f in (arithmetic, objects, lists, strings, dicts, json_dumps, regex,
                                      exceptions, generators, shared_reads, closures,
-                                     namespaces, weak_references)}
+                                     namespaces, weak_references, repeats)}
 
 
 def run(work, threads, rounds, counts):
