@@ -170,6 +170,31 @@ barging_is_bounded(void **unused)
     }
 }
 
+/* A head that was woken and finds the lock taken has lost. When it has lost so often it is handed
+ * the lock; the word stays held here as if a barging thread had been faster each time. */
+static void
+losses_end_in_a_hand_over(void **unused)
+{
+    (void)unused;
+    for (uint32_t passes = 0; passes <= 3; passes++) {
+        reset(NULL);
+        elision_fallback_passes_ = passes;
+        assert_true(elision_fallback_try_(&lock, 99));
+        pthread_t thread = start(acquire_and_release, 1);
+        wait_for_sleepers(1);
+        for (uint32_t lost = 0; lost < passes; lost++) {
+            elision_fallback_release_slow_(&lock, true);
+            while (atomic_load(&lock.attention) == 0) {
+                (void)sched_yield();
+            }
+        }
+        assert_int_equal(lock.handovers, 0);
+        elision_fallback_release_(&lock);
+        pthread_join(thread, NULL);
+        assert_int_equal(lock.handovers, 1);
+    }
+}
+
 static void
 watchers_do_not_write_the_word(void **unused)
 {
@@ -432,6 +457,7 @@ main(void)
         TEST(one_waiter_is_woken),
         TEST(strict_hand_over_is_first_in_first_out),
         TEST(barging_is_bounded),
+        TEST(losses_end_in_a_hand_over),
         TEST(watchers_do_not_write_the_word),
         TEST(watchers_and_lockers_mixed),
         TEST(switch_interval_asks_for_hand_over),
