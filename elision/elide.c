@@ -183,6 +183,7 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     if (section->attempt.total >= 2 || ++state->asked % ELISION_CONSULT == 0) {
         elision_consult_(section->wanted, state, section->site, now);
     }
+    section->attempt.stopped = word_of(section->wanted) != 0;
     decision = elision_policy_abort_(elision_params_for_(state), &state->policy, &section->attempt,
                                      status, cycles);
     if (decision.gave_up) {

@@ -49,9 +49,10 @@ struct elision_policy_params {
     uint32_t length_max;    /* ADAPTIVE never lengthens beyond */
     uint32_t seed;
     uint32_t waste;      /* ADAPTIVE: times the usual cost of a section, lost to conflicts: then the
-                          * lock; 0: cost has no say */
+                          * lock, unless they are cut */
     uint32_t longer;     /* the same, of one attempt: the section is a long one */
     uint16_t unfriendly; /* ADAPTIVE: the weight of that reason to begin with */
+    bool cuts;           /* ADAPTIVE: sections are cut, see elision_policy_for_cuts_ */
     bool aux;            /* conflict losers queue on the auxiliary lock */
     bool arbiter;        /* all threads together compare speculating with the lock; see arbiter.h */
 };
@@ -68,6 +69,7 @@ struct elision_policy_state {
     uint32_t window_aborts;                 /* ... speculative outcomes, ... */
     uint32_t window_failed;                 /* ... sections that ended on the lock, ... */
     uint32_t streak;                        /* commits since the last abort, for lengthening */
+    uint32_t lost;                          /* cycles to the lock, not yet made up for */
     uint32_t proven;                        /* commits of the length since one was too large */
     uint32_t halved;                        /* sections for which the length is half of that */
     uint32_t budget;                        /* learnt budget (TUNER) */
@@ -85,6 +87,7 @@ struct elision_policy_attempt {
     uint16_t total;
     uint16_t failed[ELISION_ABORT_REASONS];
     uint16_t met;    /* bits: the reasons it failed for */
+    bool stopped;    /* by the caller: the lock was held when the last one had aborted */
     uint64_t wasted; /* cycles in aborted attempts */
 };
 

@@ -21,9 +21,11 @@
 
 #define SKIP_MIN 4u
 #define SKIP_MAX 1024u
-#define TRIES_NEW 4        /* of the first section; half as many until one commits */
-#define WINDOW 32u         /* sections that needed the policy */
-#define LENGTHEN_STREAK 64 /* commits without an abort before a section gets longer */
+#define TRIES_NEW 4               /* of the first section; half as many until one commits */
+#define WINDOW 32u                /* sections that needed the policy */
+#define LENGTHEN_STREAK 64        /* commits without an abort before a section gets longer */
+#define CUT_COST 512u             /* cycles that ending a section and beginning the next one cost */
+#define LOST_MAX (128 * CUT_COST) /* cycles lost before a section gets shorter */
 #define PROVEN 16          /* commits after which a section that is too large is an exception */
 #define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
 
@@ -89,8 +91,8 @@ outgrown(const struct policy_event *event)
     struct elision_policy_state *state = event->state;
     bool shortest = state->length == 1;
 
-    if (event->params->waste == 0 && state->proven >= PROVEN) {
-        return exceptional(state); /* a site whose sections are cut */
+    if (event->params->cuts && state->proven >= PROVEN) {
+        return exceptional(state);
     }
     state->proven = 0;
     shorten(state, 1, 2);
@@ -118,6 +120,23 @@ fitted(struct elision_policy_state *state, uint32_t count)
     }
 }
 
+/* Somebody took the lock, which has cost the section's cycles so far. Shorter ones lose less by it
+ * and begin more often; they are as long as they should be when both cost the same, so that each
+ * commit makes up for CUT_COST of what was lost. Of conflicts over data this is not true: many come
+ * with each section, whatever its length. */
+static void
+lose(const struct policy_event *event)
+{
+    struct elision_policy_state *state = event->state;
+    uint64_t lost = state->lost + event->cycles;
+
+    if (lost > LOST_MAX) {
+        shorten(state, 7, 8);
+        lost = 0;
+    }
+    state->lost = (uint32_t)lost;
+}
+
 /* Is one more try after a conflict likely to cost more than it gains? A section that runs longer
  * than others of its site before it is aborted will be again; of a site that has never committed
  * nothing is to be expected. */
@@ -143,10 +162,13 @@ adaptive_abort(const struct policy_event *event)
     case ELISION_ABORT_BUSY: return POLICY_TABLE;
     case ELISION_ABORT_CAPACITY: return outgrown(event);
     case ELISION_ABORT_CONFLICT:
-        if (event->params->waste != 0 && costs_too_much(event)) {
+        if (!event->params->cuts && costs_too_much(event)) {
             return POLICY_LOCK;
         }
         state->streak = 0;
+        if (event->attempt->stopped) {
+            lose(event);
+        }
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_UNFRIENDLY:
     case ELISION_ABORT_EXPLICIT:
@@ -177,6 +199,7 @@ adaptive_commits(const struct elision_policy_params *params, struct elision_poli
     state->window_commits += count < WINDOW ? count : WINDOW;
     roll_window(state);
     fitted(state, count);
+    state->lost -= count < state->lost / CUT_COST ? count * CUT_COST : state->lost;
     state->streak += count;
     if (state->streak >= LENGTHEN_STREAK && state->length < params->length_max) {
         state->length += state->length / 8 + 1;
@@ -219,7 +242,7 @@ adaptive_failed(const struct elision_policy_params *params, struct elision_polic
     state->window_failed++;
     bool no_use =
         (state->window_failed >= 4 && state->window_failed > 3 * state->window_commits) ||
-        (state->usual == 0 && params->waste != 0 && attempt->failed[ELISION_ABORT_CONFLICT] > 1);
+        (state->usual == 0 && !params->cuts && attempt->failed[ELISION_ABORT_CONFLICT] > 1);
     roll_window(state);
     if (!no_use) {
         return 0;

@@ -128,7 +128,7 @@ elision_policy_for_cuts_(struct elision_policy_params *params)
         params->limit[ELISION_ABORT_CONFLICT] = 8;
         params->backoff_after = 0;
         params->backoff_cap = 4;
-        params->waste = 0;
+        params->cuts = true;
         params->unfriendly = 0;
     }
 }

@@ -12,9 +12,11 @@ $(OUT)/obj/scripted/%.o: %.c
 	$(if $(V),,@echo "  CC   $< (scripted)")
 	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) $(CFLAGS) $(SCRIPTED_FLAGS) -MMD -MP -c -o $@ $<
 
-FAULT_TESTS = $(OUT)/tests/fault $(OUT)/tests/fault-probes $(OUT)/tests/fault-section
+FAULT_TESTS = $(OUT)/tests/fault \
+    $(addprefix $(OUT)/tests/fault-,length probes section)
 
 $(OUT)/tests/fault: $(OUT)/obj/scripted/tests/fault/fault.o $(SCRIPTED_OBJS)
+$(OUT)/tests/fault-length: $(OUT)/obj/scripted/tests/fault/length.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-probes: $(OUT)/obj/scripted/tests/fault/probes.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-section: $(OUT)/obj/scripted/tests/fault/section.o $(SCRIPTED_OBJS)
 $(FAULT_TESTS):

@@ -431,21 +431,6 @@ speculative_enter_never_locks(void **unused)
     }
 }
 
-static void
-capacity_shortens_first(void **unused)
-{
-    (void)unused;
-    forget();
-    begin_run(__builtin_frame_address(0));
-    one_section();
-    unsigned length = elision_section_length(&site);
-    begin_run(__builtin_frame_address(0));
-    script_status(ELISION_TX_CAPACITY);
-    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
-    elision_leave(&lock);
-    assert_int_equal(elision_section_length(&site), length / 2);
-}
-
 static int
 start(void **unused)
 {
@@ -473,7 +458,6 @@ main(void)
         cmocka_unit_test(begins_that_fail),         cmocka_unit_test(long_runs_at_random),
         cmocka_unit_test(release_at_every_step),    cmocka_unit_test(busy_when_subscribing),
         cmocka_unit_test(held_lock_makes_try_busy), cmocka_unit_test(speculative_enter_never_locks),
-        cmocka_unit_test(capacity_shortens_first),
     };
 
     return RUN_TAP(tests, start, NULL);

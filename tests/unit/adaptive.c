@@ -144,6 +144,41 @@ adaptive_lengthens_slowly_up_to_the_limit(void **unused)
     assert_int_equal(last, params->length_max);
 }
 
+/* Sections that lose so many cycles to a conflict, over the lock if stopped, and then commit so
+ * many times. ret: the length */
+static uint32_t
+length_after(bool stopped, uint64_t lost, uint32_t commits)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)elision_policy_enter_(params, &state, &attempt);
+    for (int i = 0; i < 1000; i++) {
+        (void)elision_policy_enter_(params, &state, &attempt);
+        attempt.stopped = stopped;
+        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, lost);
+        elision_policy_commits_(params, &state, commits);
+    }
+    return elision_policy_length_(params, &state);
+}
+
+/* Locks that are taken shorten sections until what they cost is about what ending and beginning
+ * costs: 512 cycles for each commit. Conflicts over data do not. */
+static void
+adaptive_shortens_by_what_taken_locks_cost(void **unused)
+{
+    uint32_t whole = preset("adaptive")->length;
+
+    (void)unused;
+    assert_int_equal(length_after(true, 512 * 10, 10), whole);
+    assert_int_equal(length_after(true, 512 * 20, 10), 1);
+    assert_int_equal(length_after(true, 512 * 40, 40), whole);
+    assert_int_equal(length_after(true, 512 * 80, 40), 1);
+    assert_int_equal(length_after(false, 512 * 80, 40), whole);
+    assert_true(length_after(true, 512 * 20, 80) > whole); /* a streak without one */
+}
+
 static void
 adaptive_gives_up_and_decays(void **unused)
 {
@@ -354,6 +389,7 @@ main(void)
         cmocka_unit_test(adaptive_halves_an_exception),
         cmocka_unit_test(adaptive_locks_for_a_large_step),
         cmocka_unit_test(adaptive_lengthens_slowly_up_to_the_limit),
+        cmocka_unit_test(adaptive_shortens_by_what_taken_locks_cost),
         cmocka_unit_test(adaptive_gives_up_and_decays),
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
         cmocka_unit_test(adaptive_stops_by_cost),

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What shortens the sections of a site whose sections are cut, as far as the policy has to be told.
+ */
+#include <string.h>
+
+#include "elision/core_priv.h"
+#include "elision/elision.h"
+#include "elision/tx.h"
+#include "tests/fault/script.h"
+#include "tests/unit/tap.h"
+
+#define FAKE_ID 999u    /* a lock holder that is not there */
+#define LONG (1u << 20) /* cycles */
+
+static elision_lock_t lock;
+static elision_site_t site = ELISION_SITE_INIT("length");
+
+/* A section whose first attempt ends with status. ret: the length that comes of it */
+static unsigned
+length_after(void *frame, uint32_t status, void (*hook)(const char *name, unsigned n))
+{
+    script_reset(frame);
+    script_hook(hook);
+    script_status(status);
+    elision_state_of_(elision_self_, &site)->typical = LONG;
+    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+    elision_leave(&lock);
+    assert_int_equal(script_begins(), 2);
+    assert_int_equal(lock.word_, 0);
+    return elision_section_length(&site);
+}
+
+static void
+capacity_halves(void **unused)
+{
+    unsigned length = elision_section_length(&site);
+
+    (void)unused;
+    assert_int_equal(length_after(__builtin_frame_address(0), ELISION_TX_CAPACITY, NULL),
+                     length / 2);
+}
+
+/* Somebody takes the lock, which aborts the transaction, and gives it back soon. */
+static void
+taken(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "enter: aborted") == 0) {
+        lock.word_ = FAKE_ID;
+    }
+    else if (lock.word_ == FAKE_ID) {
+        elision_fallback_release_((struct elision_fallback *)&lock);
+    }
+}
+
+/* A conflict shortens long sections if it was over the lock. */
+static void
+taken_locks_shorten(void **unused)
+{
+    unsigned length = elision_section_length(&site);
+
+    (void)unused;
+    assert_int_equal(length_after(__builtin_frame_address(0), ELISION_TX_CONFLICT, NULL), length);
+    assert_int_equal(length_after(__builtin_frame_address(0), ELISION_TX_CONFLICT, taken),
+                     length * 7 / 8);
+}
+
+/* The thread's record and what the site is are there from here on; sections begin on credit. */
+static int
+start(void **unused)
+{
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    elision_set_concurrency(2);
+    elision_params_.arbiter = false; /* it goes by the clock */
+    if (!elision_enabled()) {
+        print_message("# %s\n", elision_verdict()->reason);
+        return -1;
+    }
+    (void)elision_section_length(&site);
+    for (int i = 0; i < 3; i++) {
+        (void)elision_enter(&lock, &site);
+        elision_leave(&lock);
+    }
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(capacity_halves),
+        cmocka_unit_test(taken_locks_shorten),
+    };
+
+    return RUN_TAP(tests, start, NULL);
+}
