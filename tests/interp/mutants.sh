@@ -98,9 +98,9 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups memory "works namespaces" \
+for test in unsafe leaks handover lookups memory "works namespaces repeats" \
     "lifecycle counts_seen_by_extensions lifecycle_c" \
-    "lifecycle loans_end" "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
+    "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
     "lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c" \
     "lifecycle destructor_uses_what_its_thread_uses lifecycle_c" \
     "lifecycle thread_waits_for_a_destructor lifecycle_c" \
@@ -128,6 +128,8 @@ mutant "what a thread looked up itself is not found" elision_lookups \
     '/^_PyElision_FindLookupSlow/,/^}/s/version == 0/1/' lookups
 mutant "what was looked up is good for any version" elision_lookups \
     '/^is_of/,/^}/s/== version/!= 0/;/^set_of/,/^}/s/version \^//' lookups
+mutant "an increment by several goes to the object" elision_refs 's/n <= INT16_MAX/n == 1/' \
+    works repeats
 mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; delta\+\+\)/if (0)/' \
     leaks
 mutant "the owner's queue is given no reference" elision_refs \
@@ -142,7 +144,8 @@ mutant "a dying object is not taken out of the table" elision_refs \
     '/^_PyElision_Dealloc/,/^}/s/_PyElision_Flush\(op\);//' \
     lifecycle destructors_that_set_the_count lifecycle_c
 mutant "loans are kept at a detach" elision_refs \
-    's/: ELISION_SETTLE_DETACH/: ELISION_SETTLE_SECTION/' lifecycle loans_end
+    's/: ELISION_SETTLE_DETACH/: ELISION_SETTLE_SECTION/' \
+    lifecycle thread_waits_for_a_destructor lifecycle_c
 mutant "destructors run where their thread stands in a queue" parking_lot \
     's/_PyElision_WillWait/_PyElision_Irrevocable/' \
     lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c
