@@ -120,16 +120,15 @@ fitted(struct elision_policy_state *state, uint32_t count)
     }
 }
 
-/* Somebody took the lock, which has cost the section's cycles so far. Shorter ones lose less by it
- * and begin more often; they are as long as they should be when both cost the same, so that each
- * commit makes up for CUT_COST of what was lost. Of conflicts over data this is not true: many come
- * with each section, whatever its length. */
+/* Somebody who takes the lock costs a section its cycles so far, the more the longer sections are.
+ * The shorter they are the more often they end and begin, at CUT_COST and with the conflicts over
+ * data that come with each whatever its length. Their length is right when both cost the same. */
 static void
-lose(const struct policy_event *event)
+balance(struct elision_policy_state *state, uint64_t to_lock, uint64_t to_cuts)
 {
-    struct elision_policy_state *state = event->state;
-    uint64_t lost = state->lost + event->cycles;
+    uint64_t lost = state->lost + to_lock;
 
+    lost -= to_cuts < lost ? to_cuts : lost;
     if (lost > LOST_MAX) {
         shorten(state, 7, 8);
         lost = 0;
@@ -157,6 +156,7 @@ static enum policy_answer
 adaptive_abort(const struct policy_event *event)
 {
     struct elision_policy_state *state = event->state;
+    uint64_t to_lock;
 
     switch (event->reason) {
     case ELISION_ABORT_BUSY: return POLICY_TABLE;
@@ -165,10 +165,9 @@ adaptive_abort(const struct policy_event *event)
         if (!event->params->cuts && costs_too_much(event)) {
             return POLICY_LOCK;
         }
+        to_lock = event->attempt->stopped ? event->cycles : 0;
+        balance(state, to_lock, event->cycles - to_lock);
         state->streak = 0;
-        if (event->attempt->stopped) {
-            lose(event);
-        }
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_UNFRIENDLY:
     case ELISION_ABORT_EXPLICIT:
@@ -199,7 +198,7 @@ adaptive_commits(const struct elision_policy_params *params, struct elision_poli
     state->window_commits += count < WINDOW ? count : WINDOW;
     roll_window(state);
     fitted(state, count);
-    state->lost -= count < state->lost / CUT_COST ? count * CUT_COST : state->lost;
+    balance(state, 0, (uint64_t)count * CUT_COST);
     state->streak += count;
     if (state->streak >= LENGTHEN_STREAK && state->length < params->length_max) {
         state->length += state->length / 8 + 1;

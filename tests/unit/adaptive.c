@@ -144,10 +144,10 @@ adaptive_lengthens_slowly_up_to_the_limit(void **unused)
     assert_int_equal(last, params->length_max);
 }
 
-/* Sections that lose so many cycles to a conflict, over the lock if stopped, and then commit so
- * many times. ret: the length */
+/* Sections that lose so many cycles to a conflict over the lock, and to one over data, and then
+ * commit so many times. ret: the length */
 static uint32_t
-length_after(bool stopped, uint64_t lost, uint32_t commits)
+length_after(uint64_t to_lock, uint64_t to_data, uint32_t commits)
 {
     const struct elision_policy_params *params = preset("adaptive");
     struct elision_policy_state state = {.random = 1};
@@ -156,27 +156,31 @@ length_after(bool stopped, uint64_t lost, uint32_t commits)
     (void)elision_policy_enter_(params, &state, &attempt);
     for (int i = 0; i < 1000; i++) {
         (void)elision_policy_enter_(params, &state, &attempt);
-        attempt.stopped = stopped;
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, lost);
+        attempt.stopped = true;
+        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, to_lock);
+        attempt.stopped = false;
+        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, to_data);
         elision_policy_commits_(params, &state, commits);
     }
     return elision_policy_length_(params, &state);
 }
 
-/* Locks that are taken shorten sections until what they cost is about what ending and beginning
- * costs: 512 cycles for each commit. Conflicts over data do not. */
+/* Locks that are taken shorten sections until they cost what ending and beginning does: 512 cycles
+ * for each commit, and the conflicts over data. */
 static void
 adaptive_shortens_by_what_taken_locks_cost(void **unused)
 {
     uint32_t whole = preset("adaptive")->length;
 
     (void)unused;
-    assert_int_equal(length_after(true, 512 * 10, 10), whole);
-    assert_int_equal(length_after(true, 512 * 20, 10), 1);
-    assert_int_equal(length_after(true, 512 * 40, 40), whole);
-    assert_int_equal(length_after(true, 512 * 80, 40), 1);
-    assert_int_equal(length_after(false, 512 * 80, 40), whole);
-    assert_true(length_after(true, 512 * 20, 80) > whole); /* a streak without one */
+    assert_int_equal(length_after(512 * 10, 0, 10), whole);
+    assert_int_equal(length_after(512 * 20, 0, 10), 1);
+    assert_int_equal(length_after(512 * 40, 0, 40), whole);
+    assert_int_equal(length_after(512 * 80, 0, 40), 1);
+    assert_int_equal(length_after(512 * 80, 512 * 40, 40), whole);
+    assert_int_equal(length_after(512 * 100, 512 * 40, 40), 1);
+    assert_int_equal(length_after(0, 512 * 80, 40), whole);
+    assert_true(length_after(512 * 20, 0, 80) > whole); /* a streak without one */
 }
 
 static void
