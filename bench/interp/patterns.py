@@ -4,6 +4,7 @@ server that answers JSON over sockets. Same form as kernels.py."""
 import concurrent.futures
 import json
 import queue
+import random
 import socket
 import threading
 
@@ -60,6 +61,21 @@ class Condition(Pattern):
                 self.turn += 1
                 self.condition.notify_all()
             self.sums[index] += work(n)
+
+
+class Shuffled(Condition):
+    """The same with turns in no order. In order, threads that begin to wait in the order of their
+    turns are kept so by a GIL that is given in the order of arrival: none wakes for nothing."""
+
+    def setup(self, threads):
+        super().setup(threads)
+        rng = random.Random(1)
+        self.owners = []
+        while len(self.owners) < ROUNDS:
+            self.owners += rng.sample(range(threads), threads)
+
+    def mine(self, index):
+        return [n for n in range(ROUNDS) if self.owners[n] == index]
 
 
 class Event(Pattern):
