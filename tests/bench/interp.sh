@@ -21,8 +21,8 @@ for threads in 1 3; do
     extra=(--threads "$threads" --scale 4)
     tap_ok "stock Python, $threads threads: all results are right" suite "$dir/stock" $stock
 done
-tap_is "thirteen programs, four kernels, a server and five patterns ran" \
-    "$(jq length "$dir/stock")" 23
+tap_is "fourteen programs, four kernels, a server and six patterns ran" \
+    "$(jq length "$dir/stock")" 25
 
 extra=(--threads 3 --scale 20 --only 'arithmetic,ep,queue')
 if [ -x $python ]; then

@@ -43,10 +43,11 @@ at_most() {
     fi
 }
 
-# pair PYTHON FOLDER SETUP: instructions of a pair, in tenths, loop included
+# pair PYTHON FOLDER SETUP: instructions of a pair, in tenths, loop included. It makes a thing and a
+# function cut(), which ends a section, so that what comes before is done and what is counted commits.
 pair() {
-    local program="import pairs, threading; $3"$'\n'"pairs.run(thing, COUNT)" all
-    all=$(PYTHONPATH=$2 difference "$1" "$program" 1000 11000) && echo $(((all + 500) / 1000))
+    local program="import pairs, threading; $3"$'\n'"cut(); pairs.run(thing, COUNT); cut()" all
+    all=$(PYTHONPATH=$2 difference "$1" "$program" 1000 101000) && echo $(((all + 5000) / 10000))
 }
 
 # compile PYTHON FOLDER [FLAG...]
@@ -87,8 +88,8 @@ owners_pair() {
         [ "$kind" = extension ] || flags=(-DPy_BUILD_CORE)
         compile "$stock" "stock-$kind" "${flags[@]}"
         compile "$ours" "ours-$kind" "${flags[@]}"
-        plain=$(pair "$stock" "$work/stock-$kind" "thing = []")
-        off=$(PYTHON_ELISION=0 pair "$ours" "$work/ours-$kind" "thing = []")
+        plain=$(pair "$stock" "$work/stock-$kind" "thing = []; cut = int")
+        off=$(PYTHON_ELISION=0 pair "$ours" "$work/ours-$kind" "thing = []; cut = int")
         name="the owner's pair ($kind), elision off"
         if [ -n "$plain" ] && [ -n "$off" ] && [ "$off" -le $((plain + 10)) ]; then
             tap_pass "$name: at most one instruction more ($off tenths, $plain; with the loop)"
@@ -111,6 +112,8 @@ fi
 # these, the increment's and the decrement's part that an object of nobody's, immortal, has not.
 foreign='box = []; made = threading.Event(); end = threading.Event()
 def make(): box.append([]); made.set(); end.wait()
+def cut():
+    for _ in range(5000): pass
 threading.Thread(target=make, daemon=True).start(); made.wait()
 thing = box[0]; more = [thing] * 4'
 immortal=$(PYTHON_ELISION=1 pair "$ours" "$work/ours-core" "${foreign/thing = *;/thing = None;}")
