@@ -43,8 +43,8 @@ at_most() {
     fi
 }
 
-# pair PYTHON FOLDER SETUP: instructions of a pair, in tenths, loop included. SETUP makes a thing, and
-# a function cut() that ends a section: what comes before is done then, and what is counted commits.
+# pair PYTHON FOLDER SETUP: instructions of a pair, in tenths, loop included. SETUP makes a thing
+# and a function cut() that ends a section: so what is counted has one of its own, which commits.
 pair() {
     local program="import pairs, threading; $3"$'\n'"cut(); pairs.run(thing, COUNT); cut()" all
     all=$(PYTHONPATH=$2 difference "$1" "$program" 1000 101000) && echo $(((all + 5000) / 10000))
