@@ -137,15 +137,6 @@ rtm_timer_created(Int clock, Addr event, Addr id)
 }
 
 static void
-drop(struct timer **p)
-{
-    struct timer *x = *p;
-
-    *p = x->next;
-    VG_(free)(x);
-}
-
-static void
 put_timer(const struct timer *x, Addr to)
 {
     const ULong rest = rest_of(x);
@@ -225,7 +216,7 @@ answer(VexGuestAMD64State *gs)
     case __NR_timer_settime: return timer_settime(gs, *p, gs->guest_RDX, gs->guest_R10);
     case __NR_timer_gettime: return timer_gettime(gs, *p);
     case __NR_timer_getoverrun: return rtm_sys_done(gs, (*p)->overrun);
-    case __NR_timer_delete: drop(p); return RTM_SYS_PASS; /* the kernel's too */
+    case __NR_timer_delete: rtm_timer_drop(p); return RTM_SYS_PASS; /* the kernel's too */
     default: return RTM_SYS_PASS;
     }
 }
@@ -247,7 +238,7 @@ rtm_timers_forget(void)
     Int i;
 
     while (rtm_itimers[N_ITIMERS - 1].next) {
-        drop(&rtm_itimers[N_ITIMERS - 1].next);
+        rtm_timer_drop(&rtm_itimers[N_ITIMERS - 1].next);
     }
     rtm_files_forget();
     for (i = 0; i < N_ITIMERS; i++) {

@@ -139,14 +139,12 @@ drop_closed(void)
     struct timer **p = &rtm_itimers[N_ITIMERS - 1].next;
 
     while (*p) {
-        struct timer *x = *p;
-        if (x->kind == TIMER_FILE && descriptor_of(x) < 0) {
-            *p = x->next;
-            VG_(free)(x);
+        if ((*p)->kind == TIMER_FILE && descriptor_of(*p) < 0) {
+            rtm_timer_drop(p);
             n_files--;
         }
         else {
-            p = &x->next;
+            p = &(*p)->next;
         }
     }
 }

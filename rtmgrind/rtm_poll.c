@@ -53,12 +53,8 @@ rtm_poll_wake(ULong at)
     Int i;
 
     for (i = 1; i <= rtm_sched.max_thread; i++) {
-        struct rtm_thread *t = &rtm_threads[i];
-        if (waits(t)) {
-            t->woken = True;
-            t->wake_at = RTM_NEVER;
-            t->clock = t->clock < at ? at : t->clock;
-            rtm_make_ready(t);
+        if (waits(&rtm_threads[i])) {
+            rtm_sched_unblock(&rtm_threads[i], at);
         }
     }
 }

@@ -411,16 +411,22 @@ rtm_sched_thread_exit(ThreadId tid)
 }
 
 void
+rtm_sched_unblock(struct rtm_thread *t, ULong at)
+{
+    t->woken = True;
+    t->wake_at = RTM_NEVER;
+    if (t->clock < at) {
+        t->clock = at;
+    }
+    rtm_make_ready(t);
+}
+
+void
 rtm_sched_wake(struct rtm_thread *t, ULong at)
 {
     rtm_lock_guard();
     if (t->state == RTM_T_BLOCKED) {
-        t->woken = True;
-        t->wake_at = RTM_NEVER;
-        if (t->clock < at) {
-            t->clock = at;
-        }
-        rtm_make_ready(t);
+        rtm_sched_unblock(t, at);
         rtm_fill_cores();
         set_deadline();
     }

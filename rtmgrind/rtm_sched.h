@@ -88,6 +88,9 @@ void rtm_poll_wake(ULong at);
 void rtm_poll_after(Int sysno);
 Bool rtm_poll_is_ready(const struct rtm_thread *t);
 
+/* rtm_sched.c: a blocked thread is woken; rtm_sched_wake for who has the guard. */
+void rtm_sched_unblock(struct rtm_thread *t, ULong at);
+
 /* rtm_cores.c */
 void rtm_make_ready(struct rtm_thread *t);
 void rtm_leave_core(struct rtm_thread *t);

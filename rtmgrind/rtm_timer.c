@@ -41,6 +41,15 @@ rtm_timer_link(enum timer_kind kind, Int id)
     return p;
 }
 
+void
+rtm_timer_drop(struct timer **p)
+{
+    struct timer *x = *p;
+
+    *p = x->next;
+    VG_(free)(x);
+}
+
 /* ------------------------------------------------------------------ */
 /* Who takes a signal                                                  */
 

@@ -44,6 +44,7 @@ extern struct timer rtm_itimers[N_ITIMERS];
 
 /* The link to a timer that is not of setitimer; the last one, to NULL, if there is none. */
 struct timer **rtm_timer_link(enum timer_kind kind, Int id);
+void rtm_timer_drop(struct timer **p);
 
 /* What is left of it at a time, in nanoseconds; never 0 while it is set. */
 ULong rtm_timer_rest(const struct timer *x, ULong now);

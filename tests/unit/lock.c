@@ -146,6 +146,18 @@ strict_hand_over_is_first_in_first_out(void **unused)
     assert_int_equal(lock.word, 0);
 }
 
+/* The lock is held, and a thread sleeps for it. */
+static pthread_t
+one_sleeps(uint32_t passes)
+{
+    reset(NULL);
+    elision_fallback_passes_ = passes;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(1);
+    return thread;
+}
+
 /* A barging thread that never stops taking the lock cannot keep a waiter out: the waiter loses at
  * most `passes` times once it is the head. */
 static void
@@ -153,11 +165,7 @@ barging_is_bounded(void **unused)
 {
     (void)unused;
     for (uint32_t passes = 0; passes <= 3; passes++) {
-        reset(NULL);
-        elision_fallback_passes_ = passes;
-        assert_true(elision_fallback_try_(&lock, 99));
-        pthread_t thread = start(acquire_and_release, 1);
-        wait_for_sleepers(1);
+        pthread_t thread = one_sleeps(passes);
         unsigned attentive = 0;
         while (atomic_load(&entered) == 0) {
             attentive += atomic_load(&lock.attention) != 0;
@@ -177,11 +185,7 @@ losses_end_in_a_hand_over(void **unused)
 {
     (void)unused;
     for (uint32_t passes = 0; passes <= 3; passes++) {
-        reset(NULL);
-        elision_fallback_passes_ = passes;
-        assert_true(elision_fallback_try_(&lock, 99));
-        pthread_t thread = start(acquire_and_release, 1);
-        wait_for_sleepers(1);
+        pthread_t thread = one_sleeps(passes);
         for (uint32_t lost = 0; lost < passes; lost++) {
             elision_fallback_release_slow_(&lock, true);
             while (atomic_load(&lock.attention) == 0) {
