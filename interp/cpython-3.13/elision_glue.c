@@ -152,6 +152,7 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
         }
         _PyElision_MakeTable(tstate);
         _PyElision_MakeLookups(tstate);
+        _PyElision_MakeDeferred(tstate);
     }
     struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
     label_push(site);
@@ -384,6 +385,7 @@ _PyElision_ThreadRemoved(PyThreadState *tstate)
 {
     _PyElision_FreeTable(tstate);
     _PyElision_FreeLookups(tstate);
+    _PyElision_FreeDeferred(tstate);
     int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
     set_live_threads(tstate->interp, live);
 }

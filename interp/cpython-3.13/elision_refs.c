@@ -299,6 +299,7 @@ _PyElision_Settle(PyThreadState *tstate, int all)
         elision_coalesce_settle(table, !all                         ? ELISION_SETTLE_SECTION
                                        : _PyElision_locks_held != 0 ? ELISION_SETTLE_QUIET
                                                                     : ELISION_SETTLE_DETACH);
+        _PyElision_ApplyDeferred(); // last: destructors defer some, too
     }
 }
 

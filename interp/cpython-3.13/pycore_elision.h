@@ -36,16 +36,18 @@ struct _PyElision_Site;    // elision_glue.c: a line of Python where sections be
 // Sites found by the instruction they were met at; a power of two.
 #define _PyElision_CACHED_SITES 64
 
-struct elision_coalesce;   // refcount/coalesce.h
-struct _PyElision_Lookups; // elision_lookups.c
+struct elision_coalesce;    // refcount/coalesce.h
+struct _PyElision_Deferred; // elision_deferred.c
+struct _PyElision_Lookups;  // elision_lookups.c
 
 // Per thread state; only its own thread touches it, but for the padding: others read what lies next
 // to it in the thread state.
 struct _PyElision_ThreadState {
     char padding_before[64];
-    int budget;                         // checks of the eval breaker until the next checkpoint
-    struct elision_coalesce *table;     // of changes to shared counts; NULL until needed
-    struct _PyElision_Lookups *lookups; // of types' attributes; NULL until needed
+    int budget;                           // checks of the eval breaker until the next checkpoint
+    struct elision_coalesce *table;       // of changes to shared counts; NULL until needed
+    struct _PyElision_Lookups *lookups;   // of types' attributes; NULL until needed
+    struct _PyElision_Deferred *deferred; // changes; NULL until needed
     struct {
         const void *instr;
         uint32_t version;
@@ -144,9 +146,9 @@ _PyElision_LockReleased(void)
 }
 
 // A section begins that so many conflicts have delayed. Settle, at its end, brings the counts to
-// what they should be and, if all, returns loans; it may run destructors, so the thread must be
-// attached and hold its GIL. StopCounting: the thread state is at its end, or its section goes on
-// with nobody to conflict with.
+// what they should be and, if all, returns loans, and applies what was deferred; it may run
+// destructors, so the thread must be attached and hold its GIL. StopCounting: the thread state is
+// at its end, or its section goes on with nobody to conflict with.
 extern void _PyElision_StartCounting(PyThreadState *tstate, unsigned conflicts);
 extern void _PyElision_Settle(PyThreadState *tstate, int all);
 extern void _PyElision_StopCounting(PyThreadState *tstate, int all);
@@ -181,6 +183,36 @@ _PyElision_FindLookup(uint32_t version, PyObject *name, PyObject **value)
 // As MakeTable and FreeTable.
 extern void _PyElision_MakeLookups(PyThreadState *tstate);
 extern void _PyElision_FreeLookups(PyThreadState *tstate);
+
+// A change that many threads make all the time, and look at rarely, as a hit of a functools cache
+// changes the order of its entries. In the middle of a section it would be a conflict with every
+// other; it waits until the section is about to end, where it is short.
+//
+// Defer returns 1 if change(object, part, n) will be called then, in the order in which each such
+// object and part were named last, n being how often that was; 0 if the caller is to make the
+// change itself. Before a thread looks at what such a change is about, changes it otherwise or lets
+// go of the object or the part, it says ApplyDeferred. change must not run Python, nor wait.
+typedef void (*_PyElision_change)(PyObject *object, void *part, Py_ssize_t n);
+extern int _PyElision_DeferSlow(PyObject *object, void *part, _PyElision_change change);
+extern void _PyElision_ApplyDeferredSlow(void);
+
+static inline int
+_PyElision_Defer(PyObject *object, void *part, _PyElision_change change)
+{
+    return _PyElision_Coalesces() && _PyElision_DeferSlow(object, part, change);
+}
+
+static inline void
+_PyElision_ApplyDeferred(void)
+{
+    if (_PyElision_Coalesces()) {
+        _PyElision_ApplyDeferredSlow();
+    }
+}
+
+// As MakeTable and FreeTable.
+extern void _PyElision_MakeDeferred(PyThreadState *tstate);
+extern void _PyElision_FreeDeferred(PyThreadState *tstate);
 
 // In a speculative section an object's mutex need not be taken: to have read it free is enough,
 // since whoever takes it aborts us. Such a mutex is still free when it is to be released.

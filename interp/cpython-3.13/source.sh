@@ -76,8 +76,7 @@ if [ -z "$pristine" ]; then
         done
     }
     place interp/cpython-3.13/pycore_elision.h Include/internal
-    place interp/cpython-3.13/elision_glue.c interp/cpython-3.13/elision_lookups.c \
-        interp/cpython-3.13/elision_refs.c interp/cpython-3.13/elision_sites.c Python
+    place interp/cpython-3.13/elision_{deferred,glue,lookups,refs,sites}.c Python
     place interp/cpython-3.13/elisionmodule.c Modules
     place elision/elision.h Include/internal/elision
     place refcount/coalesce.h Include/internal/refcount

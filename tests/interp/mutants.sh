@@ -74,6 +74,11 @@ lookups() {
     ! grep -q '^not ok' "$work/seen"
 }
 
+caches() {
+    tests/interp/caches.sh "$python" "$@" 2>&1 | tee "$work/seen"
+    ! grep -q '^not ok' "$work/seen"
+}
+
 works() {
     tests/interp/workloads.sh "$python" "$@" 2>&1 | tee "$work/seen"
     ! grep -q '^not ok' "$work/seen"
@@ -98,7 +103,7 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups memory "works namespaces repeats" \
+for test in unsafe leaks handover lookups caches memory "works namespaces repeats" \
     "lifecycle counts_seen_by_extensions lifecycle_c" \
     "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
     "lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c" \
@@ -128,6 +133,15 @@ mutant "what a thread looked up itself is not found" elision_lookups \
     '/^_PyElision_FindLookupSlow/,/^}/s/version == 0/1/' lookups
 mutant "what was looked up is good for any version" elision_lookups \
     '/^is_of/,/^}/s/== version/!= 0/;/^set_of/,/^}/s/version \^//' lookups
+mutant "nothing waits for a section's end" elision_deferred \
+    '/^_PyElision_DeferSlow/,/^}/s/mine == NULL/1/' caches hits
+mutant "what waits keeps the place of its first time" elision_deferred \
+    's/d->last = \+\+mine->now;//' caches exact
+mutant "what waits twice is done once" elision_deferred 's/d->n\+\+;//' caches exact
+mutant "when there is no room what waits is forgotten" elision_deferred \
+    '/used == MOST/,/}/s/_PyElision_ApplyDeferredSlow\(\)/mine->used = 0/' caches exact
+mutant "a section ends without what waits for that" elision_refs \
+    '/^_PyElision_Settle/,/^}/s/_PyElision_ApplyDeferred\(\);//' caches exact
 mutant "an increment by several goes to the object" elision_refs 's/n <= INT16_MAX/n == 1/' \
     works repeats
 mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; delta\+\+\)/if (0)/' \
