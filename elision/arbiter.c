@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "elision/core_priv.h"
+#include "probes/step.h"
 
 /* In cycles, all guesses that emulated runs bear out. */
 #define PIECE_MIN 4000u   /* the first piece of a count: a few dozen short sections */
@@ -461,6 +462,7 @@ elision_arbiter_ask_(elision_site_t *site, uint64_t now)
         return false;
     }
     bool changed = false;
+    ELISION_STEP("arbiter: taken");
     /* Once more: another thread may have been here since. */
     if ((int64_t)(now - place->arbiter.due) >= 0) {
         changed = cut ? move_cut(place, now) : move(place, site, index, now);

@@ -13,9 +13,10 @@ $(OUT)/obj/scripted/%.o: %.c
 	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) $(CFLAGS) $(SCRIPTED_FLAGS) -MMD -MP -c -o $@ $<
 
 FAULT_TESTS = $(OUT)/tests/fault \
-    $(addprefix $(OUT)/tests/fault-,length probes section)
+    $(addprefix $(OUT)/tests/fault-,child length probes section)
 
 $(OUT)/tests/fault: $(OUT)/obj/scripted/tests/fault/fault.o $(SCRIPTED_OBJS)
+$(OUT)/tests/fault-child: $(OUT)/obj/scripted/tests/fault/child.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-length: $(OUT)/obj/scripted/tests/fault/length.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-probes: $(OUT)/obj/scripted/tests/fault/probes.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-section: $(OUT)/obj/scripted/tests/fault/section.o $(SCRIPTED_OBJS)

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <string.h>
 
-#include "elision/arbiter.h"
 #include "elision/core_priv.h"
 #include "elision/elision.h"
 #include "elision/tx.h"
@@ -313,58 +312,6 @@ signals_as_fast_sections_abort(void **unused)
     assert_in_range(after.commits - before.commits, 2, 3);
 }
 
-/* Counts that are being written are not judged, however bad they look. */
-static void
-half_written_counts_are_no_evidence(void **unused)
-{
-    static elision_site_t judged = ELISION_SITE_INIT("judged");
-
-    (void)unused;
-    begin_with(__builtin_frame_address(0), 0, 0);
-    (void)elision_enter(&lock, &judged);
-    elision_leave(&lock);
-    struct elision_site_state *state = elision_state_of_(elision_self_, &judged);
-    for (int half = 1; half >= 0; half--) {
-        bool chosen = false;
-        state->version += half ? 1 : -1;
-        for (uint64_t now = 0; now < 1000000; now += 1000) {
-            bool locked = (elision_site_off_(&judged) & ELISION_OFF_ARBITER) != 0;
-            elision_count_(locked ? &state->count.locked : &state->count.commits, locked ? 300 : 1);
-            elision_count_(&state->count.aborts[ELISION_ABORT_CONFLICT], locked ? 0 : 100);
-            (void)elision_arbiter_ask_(&judged, now);
-            chosen = chosen || locked;
-        }
-        assert_int_equal(chosen, !half);
-    }
-    (void)elision_site_set_off_(&judged, ELISION_OFF_ARBITER | ELISION_OFF_TRIAL, false);
-}
-
-/* A thread that the child of a fork does not have held the auxiliary lock, and was about to count
- * what it had done. */
-static void
-a_child_waits_for_no_other_thread(void **unused)
-{
-    struct elision_thread *self = elision_self_;
-    struct elision_site_state *state = elision_state_of_(self, &inner);
-    uint64_t commits;
-    _Atomic uint32_t *word = &elision_fallback_aux_((struct elision_fallback *)&lock)->word;
-
-    (void)unused;
-    begin_with(__builtin_frame_address(0), 4, CONFLICT);
-    script_hook(NULL);
-    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
-    assert_int_equal(*word, self->id);
-    state->version++;
-    elision_atfork_prepare();
-    elision_self_ = &elision_nobody_;
-    elision_atfork_child();
-    assert_int_equal(*word, 0);
-    assert_true(elision_commits_(state, &commits));
-    elision_self_ = self;
-    elision_leave(&lock);
-    elision_set_concurrency(2);
-}
-
 /* A handler's section may be its thread's first one, while that registers, and its last one, when
  * it has given its record back. */
 static bool shared;
@@ -455,8 +402,6 @@ main(void)
         cmocka_unit_test(signals_as_locked_sections_end),
         cmocka_unit_test(the_kill_switch_wins),
         cmocka_unit_test(signals_as_fast_sections_abort),
-        cmocka_unit_test(half_written_counts_are_no_evidence),
-        cmocka_unit_test(a_child_waits_for_no_other_thread),
         cmocka_unit_test(signals_as_threads_begin_and_end),
     };
 

@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The fallback lock: its word in every state, hand-over, watchers, the switch interval, fork. Where
- * a test needs a waiter to be asleep, it waits for the lock's own count of sleeps.
+ * The fallback lock: its word in every state, hand-over, the switch interval, its fences. Its queue
+ * is in queue.c.
  */
 #define _GNU_SOURCE
-#include "fallback/lock.h"
-
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -22,64 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/unit/tap.h"
-
-static struct elision_fallback lock;
-static _Atomic unsigned entered; /* bit per waiter that got in */
-static unsigned order[64];
-static _Atomic unsigned served;
-
-static int
-reset(void **unused)
-{
-    (void)unused;
-    memset(&lock, 0, sizeof(lock));
-    entered = 0;
-    served = 0;
-    elision_fallback_passes_ = 1;
-    elision_fallback_spins_ = 10;
-    return 0;
-}
-
-static void *
-acquire_and_release(void *arg)
-{
-    uint32_t id = (uint32_t)(uintptr_t)arg;
-
-    (void)elision_fallback_acquire_(&lock, id);
-    if (atomic_load(&lock.word) != id) {
-        abort();
-    }
-    order[atomic_fetch_add(&served, 1)] = id;
-    atomic_fetch_or(&entered, 1u << (id - 1));
-    elision_fallback_release_(&lock);
-    return NULL;
-}
-
-static void *
-watch(void *arg)
-{
-    (void)elision_fallback_watch_(&lock);
-    atomic_fetch_or(&entered, (unsigned)(uintptr_t)arg);
-    return NULL;
-}
-
-static void
-wait_for_sleepers(uint64_t n)
-{
-    while (atomic_load(&lock.parks) < n) {
-        sched_yield();
-    }
-}
-
-static pthread_t
-start(void *(*run)(void *), uintptr_t arg)
-{
-    pthread_t thread;
-
-    assert_int_equal(pthread_create(&thread, NULL, run, (void *)arg), 0);
-    return thread;
-}
+#include "tests/unit/lock.h"
 
 static void
 word_states(void **unused)
@@ -200,48 +137,6 @@ losses_end_in_a_hand_over(void **unused)
 }
 
 static void
-watchers_do_not_write_the_word(void **unused)
-{
-    pthread_t threads[20];
-
-    (void)unused;
-    assert_true(elision_fallback_try_(&lock, 99));
-    for (unsigned i = 0; i < 20; i++) {
-        threads[i] = start(watch, 1u << i);
-        wait_for_sleepers(i + 1);
-        assert_int_equal(lock.word, 99);
-    }
-    /* One release wakes all of them, more than fit one round. */
-    elision_fallback_release_(&lock);
-    for (int i = 0; i < 20; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_int_equal(entered, (1u << 20) - 1);
-    assert_int_equal(lock.word, 0);
-    assert_null(lock.head);
-}
-
-static void
-watchers_and_lockers_mixed(void **unused)
-{
-    pthread_t threads[9];
-
-    (void)unused;
-    assert_true(elision_fallback_try_(&lock, 99));
-    for (uintptr_t i = 0; i < 9; i++) {
-        threads[i] = i % 3 == 0 ? start(acquire_and_release, i + 1) : start(watch, 1u << i);
-        wait_for_sleepers(i + 1);
-    }
-    elision_fallback_release_(&lock);
-    for (int i = 0; i < 9; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_int_equal(entered, (1u << 9) - 1);
-    assert_int_equal(lock.word, 0);
-    assert_null(lock.head);
-}
-
-static void
 switch_interval_asks_for_hand_over(void **unused)
 {
     (void)unused;
@@ -324,31 +219,6 @@ a_parked_waiter_sleeps_once(void **unused)
     pthread_join(thread, NULL);
     assert_int_equal(lock.parks, 1);
     print_message("# the waiter used %.6f s of CPU time\n", parked_cpu);
-}
-
-/* A child has the word as it was, and none of the waiters. */
-static void
-fork_drops_the_queue(void **unused)
-{
-    (void)unused;
-    assert_true(elision_fallback_try_(&lock, 99));
-    pthread_t thread = start(acquire_and_release, 1);
-    wait_for_sleepers(1);
-    pid_t child = fork();
-    if (child == 0) {
-        elision_fallback_forked_();
-        elision_fallback_release_(&lock);
-        bool good = lock.word == 0 && lock.head == NULL && lock.attention == 0;
-        (void)elision_fallback_acquire_(&lock, 5);
-        good = good && lock.word == 5;
-        elision_fallback_release_(&lock);
-        _exit(good ? 0 : 1);
-    }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-    elision_fallback_release_(&lock);
-    pthread_join(thread, NULL);
 }
 
 /* --- Without membarrier ------------------------------------------------------------------------*/
@@ -450,8 +320,6 @@ switch_interval_without_membarrier(void **unused)
     assert_int_equal(status, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup(name, reset)
-
 int
 main(void)
 {
@@ -462,12 +330,9 @@ main(void)
         TEST(strict_hand_over_is_first_in_first_out),
         TEST(barging_is_bounded),
         TEST(losses_end_in_a_hand_over),
-        TEST(watchers_do_not_write_the_word),
-        TEST(watchers_and_lockers_mixed),
         TEST(switch_interval_asks_for_hand_over),
         TEST(switch_interval_under_signals),
         TEST(a_parked_waiter_sleeps_once),
-        TEST(fork_drops_the_queue),
         TEST(exact_with_unequal_fences),
         TEST(exact_with_equal_fences),
         TEST(switch_interval_without_membarrier),

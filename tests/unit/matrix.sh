@@ -61,8 +61,10 @@ for sanitizer in thread address,undefined; do
     flags="-g -O1 -fsanitize=$sanitizer -fno-sanitize-recover=all"
     # gcc warns that it does not model fences; the races they order are on atomics anyway.
     [ "$sanitizer" = thread ] && flags="$flags -Wno-error=tsan"
-    tap_ok "$sanitizer builds" compile "$work/lock-$sanitizer" gcc "$flags" -- tests/unit/lock.c
-    tap_ok "$sanitizer, lock" env ELISION_BACKEND=none timeout 200 "$work/lock-$sanitizer"
+    for part in lock queue; do
+        tap_ok "$sanitizer builds" compile "$work/$part" gcc "$flags" -- "tests/unit/$part.c"
+        tap_ok "$sanitizer, $part" env ELISION_BACKEND=none timeout 200 "$work/$part"
+    done
     tap_ok "$sanitizer, torture builds" compile "$work/stress" gcc "$flags" -- \
         tests/stress/stress.c tests/locks/kinds.c
     tap_ok "$sanitizer, torture" env ELISION_BACKEND=none timeout 200 "$work/stress" \

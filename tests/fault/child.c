@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Counts and locks that other threads were about to change: what an arbiter makes of such counts,
+ * and what the child of a fork, which has not those threads, makes of both.
+ */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "elision/arbiter.h"
+#include "elision/core_priv.h"
+#include "elision/elision.h"
+#include "elision/tx.h"
+#include "tests/fault/script.h"
+#include "tests/unit/tap.h"
+
+static elision_lock_t lock;
+static elision_site_t site = ELISION_SITE_INIT("child");
+static elision_site_t half = ELISION_SITE_INIT("half written");
+static elision_site_t whole = ELISION_SITE_INIT("whole");
+
+#define CONFLICT (ELISION_TX_CONFLICT | ELISION_TX_RETRY)
+
+/* Three hundred times as many sections are done with the lock. ret: true if an arbiter says so */
+static bool
+lock_is_chosen(elision_site_t *judged)
+{
+    struct elision_site_state *state = elision_state_of_(elision_self_, judged);
+    static uint64_t now;
+    bool chosen = false;
+
+    for (uint64_t end = now + 1000000; now < end; now += 1000) {
+        bool locked = (elision_site_off_(judged) & ELISION_OFF_ARBITER) != 0;
+        elision_count_(locked ? &state->count.locked : &state->count.commits, locked ? 300 : 1);
+        elision_count_(&state->count.aborts[ELISION_ABORT_CONFLICT], locked ? 0 : 100);
+        (void)elision_arbiter_ask_(judged, now);
+        chosen = chosen || locked;
+    }
+    return chosen;
+}
+
+/* Counts that are being written are not judged, however bad they look. */
+static void
+half_written_counts_are_no_evidence(void **unused)
+{
+    struct elision_site_state *state = elision_state_of_(elision_self_, &half);
+
+    (void)unused;
+    state->version++;
+    assert_false(lock_is_chosen(&half));
+    state->version--;
+    assert_true(lock_is_chosen(&half));
+}
+
+static pid_t child;
+
+static void
+fork_at(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "arbiter: taken") == 0 && child == 0) {
+        child = fork();
+        if (child == 0) {
+            _exit(lock_is_chosen(&whole) ? 0 : 1);
+        }
+    }
+}
+
+/* An arbiter was at work at the time. In the child it can be asked again. */
+static void
+a_child_has_its_arbiters(void **unused)
+{
+    int status = -1;
+
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    script_hook(fork_at);
+    (void)lock_is_chosen(&whole);
+    script_hook(NULL);
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* Another thread held the auxiliary lock, and was about to count what it had done. */
+static void
+a_child_waits_for_no_other_thread(void **unused)
+{
+    struct elision_thread *self = elision_self_;
+    struct elision_site_state *state = elision_state_of_(self, &half);
+    uint64_t commits;
+    _Atomic uint32_t *word = &elision_fallback_aux_((struct elision_fallback *)&lock)->word;
+
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    for (int i = 0; i < 4; i++) {
+        script_status(CONFLICT);
+    }
+    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+    assert_int_equal(*word, self->id);
+    state->version++;
+    elision_atfork_prepare();
+    elision_self_ = &elision_nobody_;
+    elision_atfork_child();
+    assert_int_equal(*word, 0);
+    assert_true(elision_commits_(state, &commits));
+    elision_self_ = self;
+    elision_leave(&lock);
+}
+
+static int
+start(void **unused)
+{
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    elision_set_concurrency(2);
+    elision_params_.arbiter = false; /* it goes by the clock */
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    (void)elision_enter(&lock, &half);
+    elision_leave(&lock);
+    (void)elision_enter(&lock, &whole);
+    elision_leave(&lock);
+    return elision_enabled() ? 0 : -1;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(half_written_counts_are_no_evidence),
+        cmocka_unit_test(a_child_has_its_arbiters),
+        cmocka_unit_test(a_child_waits_for_no_other_thread),
+    };
+
+    return RUN_TAP(tests, start, NULL);
+}
