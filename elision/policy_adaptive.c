@@ -107,8 +107,7 @@ static void
 fitted(struct elision_policy_state *state, uint32_t count)
 {
     if (state->halved == 0) {
-        state->proven += count < PROVEN ? count : PROVEN;
-        state->proven = state->proven < PROVEN ? state->proven : PROVEN;
+        state->proven = count < PROVEN - state->proven ? state->proven + count : PROVEN;
     }
     else if (state->halved > count) {
         state->halved -= count;

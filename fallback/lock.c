@@ -88,14 +88,12 @@ queue_leave(struct elision_fallback *lock)
     atomic_store_explicit(&lock->queue_lock, now & ~1u, memory_order_release);
 }
 
-/* Under queue_lock. */
+/* Under queue_lock. waiter is new: all zeros but for its constants. */
 static void
 queue_append(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter)
 {
-    waiter->next = NULL;
     if (lock->head == NULL) {
         lock->head = waiter;
-        lock->losses = 0;
     }
     else {
         lock->tail->next = waiter;

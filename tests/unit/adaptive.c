@@ -1,187 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The default policy, row by row as docs/abort-policy.md has it.
+ * The default policy, row by row as docs/abort-policy.md has it. The length is in length.c.
  */
-#include "elision/policy.h"
-
-#include "elision/tx.h"
-#include "tests/unit/tap.h"
-
-static const struct elision_policy_params *
-preset(const char *name)
-{
-    const struct elision_policy_params *found = elision_policy_find_(name, NULL);
-
-    assert_non_null(found);
-    return found;
-}
-
-static struct elision_policy_decision
-fail_section(const struct elision_policy_params *params, struct elision_policy_state *state,
-             uint32_t status)
-{
-    struct elision_policy_attempt attempt;
-    struct elision_policy_decision d = elision_policy_enter_(params, state, &attempt);
-
-    while (d.action == ELISION_ACTION_SPECULATE) {
-        d = elision_policy_abort_(params, state, &attempt, status, 100);
-    }
-    return d;
-}
-
-static void
-adaptive_capacity_shortens_to_one(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-
-    (void)unused;
-    (void)elision_policy_enter_(params, &state, &attempt);
-    for (uint32_t length = params->length; length > 1; length /= 2) {
-        assert_int_equal(elision_policy_length_(params, &state), length);
-        (void)elision_policy_enter_(params, &state, &attempt);
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
-    }
-    for (int i = 0; i < 100; i++) {
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
-        assert_int_equal(elision_policy_length_(params, &state), 1);
-    }
-}
-
-/* Enter and outgrow the cache. ret: what comes then */
-static struct elision_policy_decision
-outgrow(const struct elision_policy_params *params, struct elision_policy_state *state,
-        struct elision_policy_attempt *attempt)
-{
-    (void)elision_policy_enter_(params, state, attempt);
-    return elision_policy_abort_(params, state, attempt, ELISION_TX_CAPACITY, 1);
-}
-
-/* Among sections that have proven their length one that is too large is tried once more, half as
- * long, and so is the next. Another one soon after shortens them for good. */
-static void
-adaptive_halves_an_exception(void **unused)
-{
-    struct elision_policy_params params = *preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-    uint32_t whole = params.length;
-
-    (void)unused;
-    elision_policy_for_cuts_(&params);
-    (void)elision_policy_enter_(&params, &state, &attempt);
-    elision_policy_commits_(&params, &state, 16);
-    assert_int_equal(outgrow(&params, &state, &attempt).action, ELISION_ACTION_SPECULATE);
-    assert_int_equal(elision_policy_length_(&params, &state), whole / 2);
-    assert_int_equal(elision_policy_commit_(&params, &state, &attempt, 1), 1);
-    assert_int_equal(elision_policy_length_(&params, &state), whole / 2);
-    elision_policy_commits_(&params, &state, 1);
-    assert_int_equal(elision_policy_length_(&params, &state), whole);
-    elision_policy_commits_(&params, &state, 15);
-    assert_int_equal(outgrow(&params, &state, &attempt).action, ELISION_ACTION_SPECULATE);
-    elision_policy_commits_(&params, &state, 32);
-    assert_int_equal(elision_policy_length_(&params, &state), whole / 2);
-}
-
-/* Steps that are too large for any length, every 17th section, met again at once or by the section
- * after the one half as long. ret: how many were tried twice, once that is known to be no use */
-static unsigned
-large_steps(bool at_once)
-{
-    struct elision_policy_params params = *preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-    unsigned twice = 0;
-
-    elision_policy_for_cuts_(&params);
-    (void)elision_policy_enter_(&params, &state, &attempt);
-    for (int step = 0; step < 200; step++) {
-        elision_policy_commits_(&params, &state, 16);
-        struct elision_policy_decision d = outgrow(&params, &state, &attempt);
-        if (d.action == ELISION_ACTION_SPECULATE) {
-            twice += step >= 20;
-            if (at_once) {
-                d = elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CAPACITY, 1);
-            }
-            else {
-                (void)elision_policy_commit_(&params, &state, &attempt, 1);
-                d = outgrow(&params, &state, &attempt);
-            }
-        }
-        assert_int_equal(d.action, ELISION_ACTION_LOCK);
-        assert_int_equal(elision_policy_length_(&params, &state), params.length);
-    }
-    return twice;
-}
-
-/* Such a step takes the lock, and the length stays. Where it is usual there is no second try, but
- * once in sixteen. */
-static void
-adaptive_locks_for_a_large_step(void **unused)
-{
-    (void)unused;
-    assert_in_range(large_steps(true), 1, 30);
-    assert_in_range(large_steps(false), 1, 30);
-}
-
-static void
-adaptive_lengthens_slowly_up_to_the_limit(void **unused)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-    uint32_t last = 0;
-
-    (void)unused;
-    (void)elision_policy_enter_(params, &state, &attempt);
-    for (int i = 0; i < 10000; i++) {
-        elision_policy_commits_(params, &state, 16);
-        uint32_t length = elision_policy_length_(params, &state);
-        assert_true(length >= last && (last == 0 || length <= last + last / 4 + 2));
-        last = length;
-    }
-    assert_int_equal(last, params->length_max);
-}
-
-/* Sections that lose so many cycles to a conflict over the lock, and to one over data, and then
- * commit so many times. ret: the length */
-static uint32_t
-length_after(uint64_t to_lock, uint64_t to_data, uint32_t commits)
-{
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
-    struct elision_policy_attempt attempt;
-
-    (void)elision_policy_enter_(params, &state, &attempt);
-    for (int i = 0; i < 1000; i++) {
-        (void)elision_policy_enter_(params, &state, &attempt);
-        attempt.stopped = true;
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, to_lock);
-        attempt.stopped = false;
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, to_data);
-        elision_policy_commits_(params, &state, commits);
-    }
-    return elision_policy_length_(params, &state);
-}
-
-/* Locks that are taken shorten sections until they cost what ending and beginning does: 512 cycles
- * for each commit, and the conflicts over data. */
-static void
-adaptive_shortens_by_what_taken_locks_cost(void **unused)
-{
-    uint32_t whole = preset("adaptive")->length;
-
-    (void)unused;
-    assert_int_equal(length_after(512 * 10, 0, 10), whole);
-    assert_int_equal(length_after(512 * 20, 0, 10), 1);
-    assert_int_equal(length_after(512 * 40, 0, 40), whole);
-    assert_int_equal(length_after(512 * 80, 0, 40), 1);
-    assert_int_equal(length_after(512 * 80, 512 * 40, 40), whole);
-    assert_int_equal(length_after(512 * 100, 512 * 40, 40), 1);
-    assert_int_equal(length_after(0, 512 * 80, 40), whole);
-    assert_true(length_after(512 * 20, 0, 80) > whole); /* a streak without one */
-}
+#include "tests/unit/adaptive.h"
 
 static void
 adaptive_gives_up_and_decays(void **unused)
@@ -279,6 +100,43 @@ adaptive_stops_by_cost(void **unused)
     }
 }
 
+/* Nor does one that has lost much by little and little, whatever it was lost to. */
+static void
+adaptive_stops_by_what_was_lost_in_sum(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = proven(100);
+    struct elision_policy_attempt attempt;
+    const uint32_t busy = ELISION_TX_EXPLICIT | (uint32_t)ELISION_CODE_BUSY << 24;
+
+    (void)unused;
+    (void)elision_policy_enter_(params, &state, &attempt);
+    (void)elision_policy_abort_(params, &state, &attempt, busy, 3100);
+    assert_int_equal(
+        elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 100).action,
+        ELISION_ACTION_SPECULATE);
+    assert_int_equal(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).action,
+                     ELISION_ACTION_LOCK);
+}
+
+/* Retries that succeed are learnt, an eighth of the way each time. */
+static void
+adaptive_learns_that_retries_succeed(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = proven(100);
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    state.weight[ELISION_ABORT_UNFRIENDLY] = 0x8000;
+    state.weight[ELISION_ABORT_CONFLICT] = 0x8000;
+    (void)elision_policy_enter_(params, &state, &attempt);
+    (void)elision_policy_abort_(params, &state, &attempt, 0, 1);
+    (void)elision_policy_commit_(params, &state, &attempt, 100);
+    assert_int_equal(state.weight[ELISION_ABORT_UNFRIENDLY], 0x7000);
+    assert_int_equal(state.weight[ELISION_ABORT_CONFLICT], 0x8000);
+}
+
 static void
 adaptive_tries_less_where_nothing_has_committed(void **unused)
 {
@@ -370,6 +228,92 @@ adaptive_gives_up_at_once_where_nothing_has_committed(void **unused)
     assert_false(fail_section(params, &state, ELISION_TX_CONFLICT).gave_up);
 }
 
+/* A section that needs the lock, of a site that has committed. ret: true if the site gives up */
+static bool
+needs_the_lock(struct elision_policy_state *state)
+{
+    return fail_section(preset("adaptive"), state,
+                        ELISION_TX_EXPLICIT | (uint32_t)ELISION_CODE_IRREVOCABLE << 24)
+        .gave_up;
+}
+
+/* ret: how many sections in a row end on the lock, after calls times count have committed, until
+ * the site gives up */
+static unsigned
+failures_to_give_up(unsigned calls, uint32_t count)
+{
+    struct elision_policy_state state = {.random = 1, .usual = 100};
+    unsigned failures = 1;
+
+    while (calls-- > 0) {
+        elision_policy_commits_(preset("adaptive"), &state, count);
+    }
+    while (!needs_the_lock(&state)) {
+        failures++;
+    }
+    return failures;
+}
+
+/* Four failures, and more than three to a commit, of a window of 32; the one before has half
+ * weight. */
+static void
+adaptive_gives_up_by_a_window(void **unused)
+{
+    (void)unused;
+    assert_int_equal(failures_to_give_up(0, 0), 4);
+    assert_int_equal(failures_to_give_up(1, 1), 4);
+    assert_int_equal(failures_to_give_up(1, 2), 7);
+    assert_int_equal(failures_to_give_up(4, 2), 25);
+    assert_int_equal(failures_to_give_up(1, 10), 27);
+    assert_int_equal(failures_to_give_up(1, 32), 33);
+    assert_int_equal(failures_to_give_up(1, 100000), 33);
+    assert_int_equal(failures_to_give_up(100000, 1), failures_to_give_up(36, 1));
+}
+
+/* ret: how many faulting sections are tried twice before one is not */
+static unsigned
+second_tries(const struct elision_policy_params *params)
+{
+    struct elision_policy_state state = {.random = 1, .usual = 100};
+    struct elision_policy_attempt attempt;
+
+    for (unsigned sections = 0;; sections++) {
+        state.window_failed = 0; /* the site as a whole does not give up */
+        (void)elision_policy_enter_(params, &state, &attempt);
+        if (elision_policy_abort_(params, &state, &attempt, 0, 1).action == ELISION_ACTION_LOCK) {
+            return sections;
+        }
+        (void)elision_policy_abort_(params, &state, &attempt, 0, 1);
+    }
+}
+
+/* Three sections are enough to see that a fault will be there again; where sections are cut the
+ * next one may be without, so it takes nine. */
+static void
+adaptive_expects_faults_again(void **unused)
+{
+    struct elision_policy_params cuts = *preset("adaptive");
+
+    (void)unused;
+    elision_policy_for_cuts_(&cuts);
+    assert_int_equal(second_tries(preset("adaptive")), 3);
+    assert_int_equal(second_tries(&cuts), 9);
+}
+
+static void
+adaptive_knows_what_sections_usually_take(void **unused)
+{
+    struct elision_policy_state state = proven(800);
+    struct elision_policy_attempt attempt = {0};
+
+    (void)unused;
+    assert_int_equal(state.usual, 800);
+    (void)elision_policy_commit_(preset("adaptive"), &state, &attempt, 1600);
+    assert_int_equal(state.usual, 900);
+    (void)elision_policy_commit_(preset("adaptive"), &state, &attempt, 0); /* not timed */
+    assert_int_equal(state.usual, 900);
+}
+
 static void
 adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
 {
@@ -389,18 +333,18 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adaptive_capacity_shortens_to_one),
-        cmocka_unit_test(adaptive_halves_an_exception),
-        cmocka_unit_test(adaptive_locks_for_a_large_step),
-        cmocka_unit_test(adaptive_lengthens_slowly_up_to_the_limit),
-        cmocka_unit_test(adaptive_shortens_by_what_taken_locks_cost),
         cmocka_unit_test(adaptive_gives_up_and_decays),
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
         cmocka_unit_test(adaptive_stops_by_cost),
+        cmocka_unit_test(adaptive_stops_by_what_was_lost_in_sum),
+        cmocka_unit_test(adaptive_learns_that_retries_succeed),
         cmocka_unit_test(adaptive_tries_less_where_nothing_has_committed),
         cmocka_unit_test(adaptive_gives_up_at_once_where_nothing_has_committed),
         cmocka_unit_test(adaptive_backs_off_from_the_fourth_loss_on),
         cmocka_unit_test(adaptive_for_cuts),
+        cmocka_unit_test(adaptive_gives_up_by_a_window),
+        cmocka_unit_test(adaptive_expects_faults_again),
+        cmocka_unit_test(adaptive_knows_what_sections_usually_take),
         cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),
     };
 

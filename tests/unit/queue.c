@@ -6,9 +6,44 @@
 #define _GNU_SOURCE
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/lock.h"
+
+/* Calls of the lock's that show nowhere else are counted on their way (--wrap, see build.mk). */
+static _Atomic unsigned fences, wakes;
+static _Atomic uint64_t clock_ns; /* what the lock takes for the time */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+bool __real_elision_park_fence_heavy_(void);
+bool __wrap_elision_park_fence_heavy_(void);
+void __real_elision_park_wake_(_Atomic uint32_t *word);
+void __wrap_elision_park_wake_(_Atomic uint32_t *word);
+
+int
+__wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    uint64_t ns = atomic_load(&clock_ns);
+
+    (void)clock;
+    *now = (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    return 0;
+}
+
+bool
+__wrap_elision_park_fence_heavy_(void)
+{
+    atomic_fetch_add(&fences, 1);
+    return __real_elision_park_fence_heavy_();
+}
+
+void
+__wrap_elision_park_wake_(_Atomic uint32_t *word)
+{
+    atomic_fetch_add(&wakes, 1);
+    __real_elision_park_wake_(word);
+}
 
 static void *
 watch(void *arg)
@@ -25,17 +60,21 @@ watchers_do_not_write_the_word(void **unused)
 
     (void)unused;
     assert_true(elision_fallback_try_(&lock, 99));
+    atomic_store(&fences, 0);
     for (unsigned i = 0; i < 20; i++) {
         threads[i] = start(watch, 1u << i);
         wait_for_sleepers(i + 1);
         assert_int_equal(lock.word, 99);
     }
-    /* One release wakes all of them, more than fit one round. */
+    assert_int_equal(fences, 20); /* each may find itself the head, of a queue that changes */
+    /* One release wakes all of them, more than fit one round, and nobody else. */
+    atomic_store(&wakes, 0);
     elision_fallback_release_(&lock);
     for (int i = 0; i < 20; i++) {
         pthread_join(threads[i], NULL);
     }
     assert_int_equal(entered, (1u << 20) - 1);
+    assert_int_equal(wakes, 20);
     assert_int_equal(lock.word, 0);
     assert_null(lock.head);
 }
@@ -60,7 +99,86 @@ watchers_and_lockers_mixed(void **unused)
     assert_null(lock.head);
 }
 
-/* --- Leaving the queue --------------------------------------------------------------------------*/
+static void
+interrupt(int signal)
+{
+    (void)signal;
+}
+
+/* Wake a sleeper that is told nothing, until it has looked around and sleeps again; twice, since it
+ * may have been about to sleep. */
+static void
+disturb(pthread_t thread)
+{
+    const struct sigaction action = {.sa_handler = interrupt};
+    uint64_t parks = atomic_load(&lock.parks);
+
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    while (atomic_load(&lock.parks) < parks + 2) {
+        (void)pthread_kill(thread, SIGUSR1);
+        (void)sched_yield();
+    }
+}
+
+/* A hand-over is asked for when the interval is over by the clock, counted from the first sleep or
+ * from when the lock was lost, and asked for again after another one. */
+static void
+the_interval_is_by_the_clock(void **unused)
+{
+    (void)unused;
+    elision_fallback_passes_ = 100;
+    lock.interval = 2500000000;
+    atomic_store(&clock_ns, 10900000000);
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(1);
+    for (int round = 0; round < 2; round++) {
+        disturb(thread);
+        atomic_fetch_add(&clock_ns, 2499999999);
+        disturb(thread);
+        assert_int_equal(lock.handover, 0);
+        atomic_fetch_add(&clock_ns, 1);
+        disturb(thread);
+        assert_int_equal(lock.handover, 1);
+        atomic_store(&lock.handover, 0);
+    }
+    atomic_fetch_add(&clock_ns, 2499999999);
+    disturb(thread);
+    uint64_t parks = atomic_load(&lock.parks);
+    elision_fallback_release_slow_(&lock, true);
+    wait_for_sleepers(parks + 1);
+    atomic_fetch_add(&clock_ns, 1);
+    disturb(thread);
+    assert_int_equal(lock.handover, 0);
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+}
+
+/* A head that was woken and lost marks itself anew, so it needs another fence before it sleeps: else
+ * a release could miss the mark and it the free word. Told once it has lost once, and sleeps. */
+static void
+who_has_lost_starts_anew(void **unused)
+{
+    (void)unused;
+    elision_fallback_passes_ = 4;
+    assert_true(elision_fallback_try_(&lock, 99));
+    atomic_store(&fences, 0);
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(1);
+    for (unsigned lost = 1; lost <= 3; lost++) {
+        assert_int_equal(fences, lost);
+        elision_fallback_release_slow_(&lock, true);
+        while (atomic_load(&lock.parks) <= lost && atomic_load(&fences) <= lost + 1) {
+            (void)sched_yield();
+        }
+    }
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+    assert_int_equal(lock.handovers, 0);
+    assert_int_equal(lock.parks, 4);
+}
+
+/* --- Leaving the queue -------------------------------------------------------------------------*/
 
 static _Atomic bool stopped, go_on;
 
@@ -104,6 +222,38 @@ acquire_or_be_sent(void *arg)
     return NULL;
 }
 
+/* All who may be, wherever they are in the queue and however many; who must stay is told, since
+ * the head may be another one now. The lock stays held meanwhile. */
+static void
+all_who_may_be_are_sent_away(void **unused)
+{
+    enum { WAITERS = 20, STAYS = 3 };
+    pthread_t threads[WAITERS];
+
+    (void)unused;
+    atomic_store(&sent, 0);
+    assert_true(elision_fallback_try_(&lock, 99));
+    for (uintptr_t i = 0; i < WAITERS; i++) {
+        threads[i] = start(i == STAYS ? acquire_and_release : acquire_or_be_sent, i + 1);
+        wait_for_sleepers(i + 1);
+    }
+    atomic_store(&wakes, 0);
+    elision_fallback_send_away_(&lock);
+    assert_int_equal(wakes, WAITERS);
+    for (int i = 0; i < WAITERS; i++) {
+        if (i != STAYS) {
+            pthread_join(threads[i], NULL);
+        }
+    }
+    assert_int_equal(sent, ((1u << WAITERS) - 1) & ~(1u << STAYS));
+    assert_int_equal(lock.word, 99);
+    assert_ptr_equal(lock.head, lock.tail);
+    elision_fallback_release_(&lock);
+    pthread_join(threads[STAYS], NULL);
+    assert_int_equal(entered, 1u << STAYS);
+    assert_null(lock.head);
+}
+
 /* A release has told the head, and that is sent away before it looks: nobody else will come to tell
  * the one behind it, who must stay. */
 static void
@@ -127,12 +277,6 @@ who_is_sent_away_leaves_nobody_asleep(void **unused)
     assert_int_equal(sent, 1);
     assert_int_equal(entered, 2);
     assert_null(lock.head);
-}
-
-static void
-interrupt(int signal)
-{
-    (void)signal;
 }
 
 /* The holder looked at attention before the watcher set it, and freed the word afterwards: stores
@@ -192,6 +336,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(watchers_do_not_write_the_word),
         TEST(watchers_and_lockers_mixed),
+        TEST(the_interval_is_by_the_clock),
+        TEST(who_has_lost_starts_anew),
+        TEST(all_who_may_be_are_sent_away),
         TEST(who_is_sent_away_leaves_nobody_asleep),
         TEST(who_has_seen_it_free_leaves_nobody_asleep),
         TEST(fork_drops_the_queue),
