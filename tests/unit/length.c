@@ -71,6 +71,26 @@ halves_an_exception(void **unused)
     assert_int_equal(elision_policy_length_(&params, &state), whole / 2);
 }
 
+/* One that does not fit either way has a length that is not proven. */
+static void
+shortens_after_a_large_step(void **unused)
+{
+    struct elision_policy_params params = *preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    elision_policy_for_cuts_(&params);
+    (void)elision_policy_enter_(&params, &state, &attempt);
+    elision_policy_commits_(&params, &state, 16);
+    (void)outgrow(&params, &state, &attempt);
+    (void)elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CAPACITY, 1);
+    assert_int_equal(elision_policy_length_(&params, &state), params.length);
+    elision_policy_commits_(&params, &state, 15);
+    (void)outgrow(&params, &state, &attempt);
+    assert_int_equal(elision_policy_length_(&params, &state), params.length / 2);
+}
+
 /* Steps that are too large for any length, every 17th section, met again at once or by the section
  * after the one half as long. ret: how many were tried twice, once that is known to be no use */
 static unsigned
@@ -231,6 +251,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capacity_shortens_to_one),
         cmocka_unit_test(halves_an_exception),
+        cmocka_unit_test(shortens_after_a_large_step),
         cmocka_unit_test(locks_for_a_large_step),
         cmocka_unit_test(lengthens_slowly_up_to_the_limit),
         cmocka_unit_test(shortens_by_what_taken_locks_cost),

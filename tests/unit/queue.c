@@ -14,6 +14,7 @@
 /* Calls of the lock's that show nowhere else are counted on their way (--wrap, see build.mk). */
 static _Atomic unsigned fences, wakes;
 static _Atomic uint64_t clock_ns; /* what the lock takes for the time */
+static _Atomic bool refused;      /* the kernel makes no fences */
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 bool __real_elision_park_fence_heavy_(void);
@@ -35,7 +36,7 @@ bool
 __wrap_elision_park_fence_heavy_(void)
 {
     atomic_fetch_add(&fences, 1);
-    return __real_elision_park_fence_heavy_();
+    return __real_elision_park_fence_heavy_() && !atomic_load(&refused);
 }
 
 void
@@ -178,6 +179,21 @@ who_has_lost_starts_anew(void **unused)
     assert_int_equal(lock.parks, 4);
 }
 
+/* A release that was missed is found all the same, since nobody sleeps for long then. */
+static void
+who_gets_no_fence_looks_again(void **unused)
+{
+    (void)unused;
+    atomic_store(&refused, true);
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(3);
+    atomic_store(&lock.word, 0);
+    pthread_join(thread, NULL);
+    atomic_store(&refused, false);
+    assert_int_equal(entered, 1);
+}
+
 /* --- Leaving the queue -------------------------------------------------------------------------*/
 
 static _Atomic bool stopped, go_on;
@@ -252,6 +268,29 @@ all_who_may_be_are_sent_away(void **unused)
     pthread_join(threads[STAYS], NULL);
     assert_int_equal(entered, 1u << STAYS);
     assert_null(lock.head);
+}
+
+/* What the head before it has lost does not count for the next. */
+static void
+each_head_has_losses_of_its_own(void **unused)
+{
+    (void)unused;
+    elision_fallback_passes_ = 2;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t goes = start(acquire_or_be_sent, 1);
+    wait_for_sleepers(1);
+    pthread_t stays = start(acquire_and_release, 2);
+    wait_for_sleepers(2);
+    for (unsigned lost = 1; lost <= 2; lost++) {
+        elision_fallback_release_slow_(&lock, true);
+        wait_for_sleepers(2 + lost);
+    }
+    elision_fallback_send_away_(&lock);
+    pthread_join(goes, NULL);
+    wait_for_sleepers(5);
+    elision_fallback_release_(&lock);
+    pthread_join(stays, NULL);
+    assert_int_equal(lock.handovers, 0);
 }
 
 /* A release has told the head, and that is sent away before it looks: nobody else will come to tell
@@ -338,6 +377,8 @@ main(void)
         TEST(watchers_and_lockers_mixed),
         TEST(the_interval_is_by_the_clock),
         TEST(who_has_lost_starts_anew),
+        TEST(who_gets_no_fence_looks_again),
+        TEST(each_head_has_losses_of_its_own),
         TEST(all_who_may_be_are_sent_away),
         TEST(who_is_sent_away_leaves_nobody_asleep),
         TEST(who_has_seen_it_free_leaves_nobody_asleep),
