@@ -247,7 +247,7 @@ adaptive_failed(const struct elision_policy_params *params, struct elision_polic
     }
     uint32_t skip = state->skip_next / 2 + policy_random_below(state, state->skip_next);
     state->skip_next = state->skip_next < SKIP_MAX / 2 ? state->skip_next * 2 : SKIP_MAX;
-    return skip > 0 ? skip : 1;
+    return skip;
 }
 
 const struct policy_algorithm elision_policy_adaptive_ = {

@@ -2,6 +2,8 @@
  *
  * The default policy, row by row as docs/abort-policy.md has it. The length is in length.c.
  */
+#include <string.h>
+
 #include "tests/unit/adaptive.h"
 
 static void
@@ -129,12 +131,23 @@ adaptive_learns_that_retries_succeed(void **unused)
 
     (void)unused;
     state.weight[ELISION_ABORT_UNFRIENDLY] = 0x8000;
+    state.weight[ELISION_ABORT_CAPACITY] = 0x8000;
     state.weight[ELISION_ABORT_CONFLICT] = 0x8000;
     (void)elision_policy_enter_(params, &state, &attempt);
     (void)elision_policy_abort_(params, &state, &attempt, 0, 1);
+    (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
     (void)elision_policy_commit_(params, &state, &attempt, 100);
     assert_int_equal(state.weight[ELISION_ABORT_UNFRIENDLY], 0x7000);
+    assert_int_equal(state.weight[ELISION_ABORT_CAPACITY], 0x7000);
     assert_int_equal(state.weight[ELISION_ABORT_CONFLICT], 0x8000);
+    /* While the length is halved for an exception, all but what that is about. */
+    (void)elision_policy_enter_(params, &state, &attempt);
+    (void)elision_policy_abort_(params, &state, &attempt, 0, 1);
+    (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CAPACITY, 1);
+    state.halved = 2;
+    (void)elision_policy_commit_(params, &state, &attempt, 100);
+    assert_int_equal(state.weight[ELISION_ABORT_UNFRIENDLY], 0x6200);
+    assert_int_equal(state.weight[ELISION_ABORT_CAPACITY], 0x7000);
 }
 
 static void
@@ -222,7 +235,7 @@ adaptive_gives_up_at_once_where_nothing_has_committed(void **unused)
     (void)unused;
     elision_policy_for_cuts_(&cuts);
     assert_true(fail_section(params, &fresh, ELISION_TX_CONFLICT).gave_up);
-    assert_in_range(fresh.skip, 2, 6);
+    assert_in_range(fresh.skip, 2, 5);
     assert_false(fail_section(params, &faulting, 0).gave_up);
     assert_false(fail_section(&cuts, &cut, ELISION_TX_CONFLICT).gave_up);
     assert_false(fail_section(params, &state, ELISION_TX_CONFLICT).gave_up);
@@ -268,6 +281,51 @@ adaptive_gives_up_by_a_window(void **unused)
     assert_int_equal(failures_to_give_up(1, 32), 33);
     assert_int_equal(failures_to_give_up(1, 100000), 33);
     assert_int_equal(failures_to_give_up(100000, 1), failures_to_give_up(36, 1));
+}
+
+/* The first time 2 to 5 sections are skipped, and after each probe that fails twice as many, to 512
+ * to 1535; the first time again after one that succeeds. */
+static void
+adaptive_skips_more_each_time(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_attempt attempt;
+    uint32_t least[12], most[12] = {0};
+
+    (void)unused;
+    memset(least, 0xff, sizeof(least));
+    for (uint32_t seed = 1; seed <= 2000; seed++) {
+        struct elision_policy_state state = {.random = seed * 0x9e3779b9u | 1u};
+        for (int i = 0; i < 12; i++) {
+            if (i == 11) { /* all the same in what follows */
+                (void)elision_policy_commit_(params, &state, &attempt, 0);
+                state.window_commits = 0;
+            }
+            state.skip = 0;
+            state.probing = 1;
+            uint32_t skip = fail_section(params, &state, ELISION_TX_CONFLICT).gave_up * state.skip;
+            least[i] = skip < least[i] ? skip : least[i];
+            most[i] = skip > most[i] ? skip : most[i];
+        }
+    }
+    for (int i = 0; i < 12; i++) {
+        uint32_t next = i == 11 ? 4 : i < 8 ? 4u << i : 1024;
+        assert_in_range(least[i], next / 2, next / 2 + next / 32);
+        assert_in_range(most[i], next / 2 + next - 1 - next / 32, next / 2 + next - 1);
+    }
+}
+
+/* Two conflicts, as many as are tried once a section has failed, are enough to skip, and to be
+ * shortened. */
+static void
+adaptive_gives_up_after_two_conflicts(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_state state = {.random = 1, .window_failed = 1};
+
+    (void)unused;
+    assert_true(fail_section(params, &state, ELISION_TX_CONFLICT).gave_up);
+    assert_int_equal(elision_policy_length_(params, &state), params->length * 3 / 4);
 }
 
 /* ret: how many faulting sections are tried twice before one is not */
@@ -343,6 +401,8 @@ main(void)
         cmocka_unit_test(adaptive_backs_off_from_the_fourth_loss_on),
         cmocka_unit_test(adaptive_for_cuts),
         cmocka_unit_test(adaptive_gives_up_by_a_window),
+        cmocka_unit_test(adaptive_skips_more_each_time),
+        cmocka_unit_test(adaptive_gives_up_after_two_conflicts),
         cmocka_unit_test(adaptive_expects_faults_again),
         cmocka_unit_test(adaptive_knows_what_sections_usually_take),
         cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),

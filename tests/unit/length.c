@@ -88,7 +88,27 @@ shortens_after_a_large_step(void **unused)
     assert_int_equal(elision_policy_length_(&params, &state), params.length);
     elision_policy_commits_(&params, &state, 15);
     (void)outgrow(&params, &state, &attempt);
+    elision_policy_commits_(&params, &state, 2); /* it is not for two sections only */
     assert_int_equal(elision_policy_length_(&params, &state), params.length / 2);
+}
+
+/* Nor does a length that was shortened begin with what the longer one had proven. */
+static void
+each_length_is_proven_anew(void **unused)
+{
+    struct elision_policy_params params = *preset("adaptive");
+    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_attempt attempt;
+
+    (void)unused;
+    elision_policy_for_cuts_(&params);
+    (void)elision_policy_enter_(&params, &state, &attempt);
+    elision_policy_commits_(&params, &state, 15);
+    (void)outgrow(&params, &state, &attempt);
+    elision_policy_commits_(&params, &state, 2);
+    (void)outgrow(&params, &state, &attempt);
+    elision_policy_commits_(&params, &state, 2);
+    assert_int_equal(elision_policy_length_(&params, &state), params.length / 4);
 }
 
 /* Steps that are too large for any length, every 17th section, met again at once or by the section
@@ -190,7 +210,8 @@ shortens_by_what_taken_locks_cost(void **unused)
     assert_true(length_after(512 * 20, 0, 80) > whole); /* a streak without one */
 }
 
-/* What was tried twice in vain is shortened; what was not retried says nothing about its length. */
+/* What was tried twice in vain is shortened; what was not retried says nothing about its length, nor
+ * about retrying. */
 static void
 shortens_what_fails_twice(void **unused)
 {
@@ -199,8 +220,9 @@ shortens_what_fails_twice(void **unused)
     (void)unused;
     for (uint32_t hopeless = 0; hopeless < 2; hopeless++) {
         struct elision_policy_state state = {.random = 1, .usual = 100};
-        state.weight[ELISION_ABORT_UNFRIENDLY] = hopeless ? 0xffff : 1;
+        state.weight[ELISION_ABORT_UNFRIENDLY] = hopeless ? 0xc000 : 1;
         (void)fail_section(params, &state, 0);
+        assert_true(!hopeless || state.weight[ELISION_ABORT_UNFRIENDLY] == 0xc000);
         assert_int_equal(elision_policy_length_(params, &state),
                          hopeless ? params->length : params->length * 3 / 4);
     }
@@ -252,6 +274,7 @@ main(void)
         cmocka_unit_test(capacity_shortens_to_one),
         cmocka_unit_test(halves_an_exception),
         cmocka_unit_test(shortens_after_a_large_step),
+        cmocka_unit_test(each_length_is_proven_anew),
         cmocka_unit_test(locks_for_a_large_step),
         cmocka_unit_test(lengthens_slowly_up_to_the_limit),
         cmocka_unit_test(shortens_by_what_taken_locks_cost),
