@@ -97,7 +97,8 @@ struct elision_thread {
     uint32_t ticks;                      /* checkpoints left before a cut; 0: not yet loaded */
     uint32_t id;                         /* in lock words; 0: the record of nobody */
     uint32_t sample;                     /* locked sections until the next timed one */
-    struct elision_fallback *wants_lock; /* the next enter of this lock takes it */
+    struct elision_fallback *wants_lock; /* the next enter of this lock takes it, ... */
+    uint16_t wants_after;                /* ... after so many failed transactions */
     bool transacting;                    /* a slow-path section's transaction is open */
     struct elision_section sections[ELISION_DEPTH_MAX];
     /* On a line of its own, since all above is written in transactions, and reading that would

@@ -98,6 +98,7 @@ take_lock(struct elision_thread *self, struct elision_section *section, enum how
 
     if (how == HOW_SPECULATIVE) {
         self->wants_lock = lock;
+        self->wants_after = section->attempt.total;
     }
     if (how == HOW_SPECULATIVE || !elision_fallback_try_(lock, self->id)) {
         if (how != HOW_ENTER) {
@@ -319,7 +320,10 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
     elision_settle_(state, false, 0);
     self->sample = ELISION_SAMPLE;
-    if (elision_may_speculate_() && !(self->wants_lock == lock && how != HOW_SPECULATIVE)) {
+    if (self->wants_lock == lock && how != HOW_SPECULATIVE) {
+        section->attempt.total = self->wants_after;
+    }
+    else if (elision_may_speculate_()) {
         if (state->policy.random == 0) {
             /* Threads and sites draw different numbers from one seed; 0 means not seeded. */
             uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));

@@ -122,8 +122,8 @@ ELISION_API enum elision_path elision_try_enter(elision_lock_t *lock, elision_si
 
 /* Enter by transaction or not at all; never waits, parks or takes the lock. For an interpreter that
  * must detach itself before it waits. After ELISION_BUSY call elision_enter to get in: if the
- * policy wanted the lock, the next elision_enter of this lock on this thread takes it, wherever it
- * is; what was learnt is this site's alone.
+ * policy wanted the lock, the next elision_enter of this lock on this thread takes it, at any site
+ * but one that is doing well by transactions; what was learnt is this site's alone.
  * pre:   this thread is in no section (checked)
  * ret:   ELISION_SPECULATIVE, or ELISION_BUSY: the lock is held, elision is off, or the policy says
  *        this section had better hold the lock

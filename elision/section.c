@@ -3,6 +3,7 @@
  * Records of the sections a thread is in, and the count of what commits on credit. See elide.c.
  */
 #include "elision/section_priv.h"
+#include "probes/step.h"
 
 struct elision_section *
 elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
@@ -58,26 +59,29 @@ elision_section_find_(struct elision_thread *self, const struct elision_fallback
 void
 elision_section_generalise_(struct elision_thread *self)
 {
-    struct elision_section *section = &self->sections[0];
     bool speculative = self->inside > ELISION_INSIDE;
+    struct elision_fallback *lock =
+        speculative ? (struct elision_fallback *)self->inside : self->holding;
 
-    if (!speculative && self->holding == NULL) {
+    if (lock == NULL) {
         return;
     }
-    section->lock = speculative ? (struct elision_fallback *)self->inside : self->holding;
-    section->state = self->state;
-    section->path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED;
-    section->joined = false;
-    section->was_inside = false;
-    section->on_credit = speculative;
-    section->aux = NULL;
-    section->began = 0;
-    section->waited = 0;
-    section->attempt = (struct elision_policy_attempt){0};
+    /* A signal's handler may do the same meanwhile: so lock is read once, and the place is taken
+     * before the fast record is empty. */
+    ELISION_STEP("nest: begun");
+    self->sections[0] = (struct elision_section){
+        .lock = lock,
+        .state = self->state,
+        .path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED,
+        .on_credit = speculative,
+    };
     self->transacting = speculative;
     self->inside = ELISION_INSIDE;
-    self->holding = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
     self->depth = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    ELISION_STEP("nest: kept twice");
+    self->holding = NULL;
 }
 
 bool

@@ -20,6 +20,9 @@ static elision_site_t site = ELISION_SITE_INIT("child");
 static elision_site_t half = ELISION_SITE_INIT("half written");
 static elision_site_t whole = ELISION_SITE_INIT("whole");
 
+static elision_site_t cut[2] = {ELISION_SITE_INIT("cut"), ELISION_SITE_INIT("cut, too")};
+
+#define FAKE_ID 999u /* a lock holder that is not there */
 #define CONFLICT (ELISION_TX_CONFLICT | ELISION_TX_RETRY)
 
 /* Three hundred times as many sections are done with the lock. ret: true if an arbiter says so */
@@ -34,7 +37,9 @@ lock_is_chosen(elision_site_t *judged)
         bool locked = (elision_site_off_(judged) & ELISION_OFF_ARBITER) != 0;
         elision_count_(locked ? &state->count.locked : &state->count.commits, locked ? 300 : 1);
         elision_count_(&state->count.aborts[ELISION_ABORT_CONFLICT], locked ? 0 : 100);
-        (void)elision_arbiter_ask_(judged, now);
+        bool changed = elision_arbiter_ask_(judged, now);
+        assert_int_equal(changed,
+                         locked != ((elision_site_off_(judged) & ELISION_OFF_ARBITER) != 0));
         chosen = chosen || locked;
     }
     return chosen;
@@ -99,14 +104,65 @@ a_child_waits_for_no_other_thread(void **unused)
     }
     assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
     assert_int_equal(*word, self->id);
+    uint64_t counted = state->count.commits;
     state->version++;
+    state->granted = 10;
+    state->credit = 4;
     elision_atfork_prepare();
     elision_self_ = &elision_nobody_;
     elision_atfork_child();
     assert_int_equal(*word, 0);
     assert_true(elision_commits_(state, &commits));
+    assert_int_equal(commits, counted); /* nobody can say which of them it had counted */
+    /* Once: whose memory it is by the time of the next child, nobody knows. */
+    *word = FAKE_ID;
+    elision_atfork_prepare();
+    elision_atfork_child();
+    assert_int_equal(*word, FAKE_ID);
+    *word = 0;
     elision_self_ = self;
     elision_leave(&lock);
+    elision_set_concurrency(2);
+}
+
+/* ret: what the arbiter of all sites that are cut says, once each way has been tried; doing so much
+ * is the work of both threads */
+static bool
+cut_sites_are_locked(unsigned speculating, unsigned locked)
+{
+    static uint64_t now = 1;
+
+    for (uint64_t end = now + 20000000; now < end; now += 4000) {
+        elision_progress(elision_off_cut_ != 0 ? locked : speculating);
+        elision_count_(&elision_self_->lost, elision_off_cut_ != 0 ? 0 : 3000);
+        (void)elision_arbiter_ask_(&cut[0], now);
+    }
+    return elision_off_cut_ != 0;
+}
+
+/* One asks, all are told. */
+static void
+sites_that_are_cut_change_together(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        (void)elision_enter(&lock, &cut[i]);
+        elision_leave(&lock);
+        (void)elision_section_length(&cut[i]);
+    }
+    for (int round = 0; round < 2; round++) {
+        assert_true(cut_sites_are_locked(40, 400));
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(elision_site_off_(&cut[i]), ELISION_OFF_ARBITER);
+            assert_true(elision_prefers_lock(&lock, &cut[i]));
+        }
+        assert_int_equal(elision_site_off_(&site), 0);
+        assert_false(cut_sites_are_locked(400, 40));
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(elision_site_off_(&cut[i]), 0);
+            assert_false(elision_prefers_lock(&lock, &cut[i]));
+        }
+    }
 }
 
 static int
@@ -132,6 +188,7 @@ main(void)
         cmocka_unit_test(half_written_counts_are_no_evidence),
         cmocka_unit_test(a_child_has_its_arbiters),
         cmocka_unit_test(a_child_waits_for_no_other_thread),
+        cmocka_unit_test(sites_that_are_cut_change_together),
     };
 
     return RUN_TAP(tests, start, NULL);

@@ -17,7 +17,7 @@
 #include "tests/fault/script.h"
 #include "tests/unit/tap.h"
 
-static elision_lock_t lock, other;
+static elision_lock_t lock, other, third;
 static elision_site_t site = ELISION_SITE_INIT("section");
 static elision_site_t inner = ELISION_SITE_INIT("inner");
 
@@ -170,19 +170,34 @@ sections_inside_others_are_not_cut(void **unused)
     assert_int_equal(after.cuts, before.cuts);
 }
 
-/* Told that the lock is wanted, the next enter takes it, and no other. */
+/* Told that the lock is wanted, the next enter takes it, at another site too, and no other. It falls
+ * back, then, if there had been a transaction. */
 static void
 the_lock_is_wanted_once(void **unused)
 {
+    struct elision_stats before, after;
+
     (void)unused;
-    begin_with(__builtin_frame_address(0), 60, CONFLICT);
+    for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+        elision_stats(&before);
+        begin_with(__builtin_frame_address(0), 60, CONFLICT);
+        assert_int_equal(elision_enter_speculative(&lock, &site), ELISION_BUSY);
+        assert_int_equal(elision_enter(&lock, elsewhere ? &inner : &site), ELISION_LOCKED);
+        elision_leave(&lock);
+        elision_stats(&after);
+        assert_int_equal(after.fallbacks, before.fallbacks + 1);
+        begin_with(__builtin_frame_address(0), 0, 0);
+        assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+        elision_leave(&lock);
+    }
+    begin_with(__builtin_frame_address(0), 0, 0);
+    elision_state_of_(elision_self_, &site)->policy.skip = 2;
+    elision_stats(&before);
     assert_int_equal(elision_enter_speculative(&lock, &site), ELISION_BUSY);
-    script_reset(__builtin_frame_address(0));
     assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
     elision_leave(&lock);
-    begin_with(__builtin_frame_address(0), 0, 0);
-    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
-    elision_leave(&lock);
+    elision_stats(&after);
+    assert_int_equal(after.fallbacks, before.fallbacks);
 }
 
 static void
@@ -249,6 +264,69 @@ signals_as_locked_sections_end(void **unused)
     elision_set_enabled(true);
 }
 
+/* A section that is entered inside one with the lock moves the record of that; a handler that enters
+ * one meanwhile has moved it already. */
+static const char *nest_at;
+
+static void
+signal_as_it_nests(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, nest_at) == 0) {
+        nest_at = "";
+        assert_int_equal(elision_enter(&third, &inner), ELISION_LOCKED);
+        elision_leave(&third);
+    }
+}
+
+static void
+signals_as_sections_nest(void **unused)
+{
+    static const char *const places[] = {"nest: begun", "nest: kept twice"};
+
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    elision_set_enabled(false);
+    script_hook(signal_as_it_nests);
+    for (int i = 0; i < 2; i++) {
+        nest_at = places[i];
+        assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
+        assert_int_equal(elision_enter(&other, &inner), ELISION_LOCKED);
+        assert_string_equal(nest_at, "");
+        assert_true(elision_is_inside(&lock) && elision_is_inside(&other));
+        assert_int_equal(elision_self_->depth, 2);
+        elision_leave(&other);
+        elision_leave(&lock);
+        assert_int_equal(lock.word_ | other.word_ | third.word_, 0);
+        assert_int_equal(elision_self_->depth | elision_self_->inside, 0);
+    }
+    script_hook(NULL);
+    elision_set_enabled(true);
+}
+
+/* A section with the lock that has been timed, or moved, is cut when the lock is asked for. */
+static void
+moved_sections_hand_the_lock_over(void **unused)
+{
+    struct elision_stats before, after;
+    _Atomic uint32_t *asked = &((struct elision_fallback *)&lock)->handover;
+
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 60, CONFLICT);
+    assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
+    assert_int_equal(elision_self_->depth, 1);
+    elision_stats(&before);
+    (void)elision_checkpoint(&lock, &site);
+    elision_stats(&after);
+    assert_int_equal(after.cuts, before.cuts);
+    *asked = 1;
+    (void)elision_checkpoint(&lock, &site);
+    *asked = 0;
+    elision_leave(&lock);
+    elision_stats(&after);
+    assert_int_equal(after.cuts, before.cuts + 1);
+}
+
 static void
 switch_off_at(const char *name, unsigned n)
 {
@@ -274,8 +352,11 @@ the_kill_switch_wins(void **unused)
     assert_false(elision_may_speculate_());
     assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
     elision_leave(&lock);
+    assert_int_equal(elision_enter(&lock, &inner), ELISION_LOCKED);
+    elision_leave(&lock);
     elision_set_enabled(true);
     assert_true(elision_may_speculate_());
+    assert_int_equal(elision_site_off_(&site) | elision_site_off_(&inner), 0);
 }
 
 /* A handler's section of the same site, which aborts as well: the counts are settled when it
@@ -400,6 +481,8 @@ main(void)
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
         cmocka_unit_test(signals_as_locked_sections_end),
+        cmocka_unit_test(signals_as_sections_nest),
+        cmocka_unit_test(moved_sections_hand_the_lock_over),
         cmocka_unit_test(the_kill_switch_wins),
         cmocka_unit_test(signals_as_fast_sections_abort),
         cmocka_unit_test(signals_as_threads_begin_and_end),
