@@ -83,7 +83,6 @@ struct elision_section {
     bool on_credit;  /* began on the fast path, which has counted it already */
     struct elision_fallback *aux; /* the auxiliary lock it holds, or NULL */
     uint64_t began;               /* TSC; 0: not measured */
-    uint64_t waited;              /* TSC cycles before it began */
     struct elision_policy_attempt attempt;
 };
 

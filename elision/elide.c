@@ -106,8 +106,7 @@ take_lock(struct elision_thread *self, struct elision_section *section, enum how
         }
         uint64_t before = elision_cycles_();
         struct elision_fallback_wait wait = elision_fallback_acquire_(lock, self->id);
-        section->waited = elision_cycles_() - before;
-        waited(self, state, section->waited, wait);
+        waited(self, state, elision_cycles_() - before, wait);
     }
     /* Only now: whoever waits for the auxiliary lock would only have aborted on ours. */
     elision_section_release_aux_(section);

@@ -24,7 +24,6 @@ elision_section_new_(struct elision_thread *self, struct elision_fallback *lock,
     section->joined = false;
     section->on_credit = false;
     section->aux = NULL;
-    section->waited = 0;
     section->attempt = (struct elision_policy_attempt){0};
     return section;
 }

@@ -140,10 +140,35 @@ cut_sites_are_locked(unsigned speculating, unsigned locked)
     return elision_off_cut_ != 0;
 }
 
-/* One asks, all are told. */
+static unsigned looked;
+
+static void
+count_looks(const char *name, unsigned n)
+{
+    (void)n;
+    looked += strcmp(name, "arbiter: taken") == 0;
+}
+
+/* ret: how often the arbiter was looked at when site's sections were asked about once */
+static unsigned
+looks_of(elision_site_t *asked)
+{
+    looked = 0;
+    script_hook(count_looks);
+    elision_params_.arbiter = true;
+    (void)elision_prefers_lock(&lock, asked);
+    elision_params_.arbiter = false;
+    script_hook(NULL);
+    return looked;
+}
+
+/* One asks, all are told, also who joins them later. Where the lock is preferred, asking looks
+ * whether it is time for something else. */
 static void
 sites_that_are_cut_change_together(void **unused)
 {
+    static elision_site_t late[2] = {ELISION_SITE_INIT("late"), ELISION_SITE_INIT("later")};
+
     (void)unused;
     for (int i = 0; i < 2; i++) {
         (void)elision_enter(&lock, &cut[i]);
@@ -156,13 +181,21 @@ sites_that_are_cut_change_together(void **unused)
             assert_int_equal(elision_site_off_(&cut[i]), ELISION_OFF_ARBITER);
             assert_true(elision_prefers_lock(&lock, &cut[i]));
         }
+        (void)elision_enter(&lock, &late[round]);
+        elision_leave(&lock);
+        (void)elision_section_length(&late[round]);
+        assert_int_equal(elision_site_off_(&late[round]), ELISION_OFF_ARBITER);
+        assert_int_equal(looks_of(&site), 0);
         assert_int_equal(elision_site_off_(&site), 0);
         assert_false(cut_sites_are_locked(400, 40));
         for (int i = 0; i < 2; i++) {
             assert_int_equal(elision_site_off_(&cut[i]), 0);
             assert_false(elision_prefers_lock(&lock, &cut[i]));
         }
+        assert_int_equal(looks_of(&cut[0]), 0);
     }
+    assert_true(cut_sites_are_locked(40, 400));
+    assert_int_equal(looks_of(&cut[0]), 1); /* by the real clock it is late */
 }
 
 static int

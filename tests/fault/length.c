@@ -66,6 +66,25 @@ taken_locks_shorten(void **unused)
                      length * 7 / 8);
 }
 
+/* Who asks in a transaction cannot tell the site, so the next enter that asks the policy does. */
+static void
+asking_in_a_transaction_is_found_out(void **unused)
+{
+    static elision_site_t fresh = ELISION_SITE_INIT("fresh");
+
+    (void)unused;
+    script_reset(__builtin_frame_address(0));
+    assert_int_equal(elision_enter(&lock, &fresh), ELISION_SPECULATIVE);
+    assert_int_equal(elision_section_length(&fresh), elision_params_cut_.length);
+    elision_leave(&lock);
+    assert_false(elision_site_is_cut_(&fresh));
+    elision_state_of_(elision_self_, &fresh)->granted = 0;
+    elision_state_of_(elision_self_, &fresh)->credit = 0;
+    (void)elision_enter(&lock, &fresh);
+    elision_leave(&lock);
+    assert_true(elision_site_is_cut_(&fresh));
+}
+
 /* The thread's record and what the site is are there from here on; sections begin on credit. */
 static int
 start(void **unused)
@@ -92,6 +111,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capacity_halves),
         cmocka_unit_test(taken_locks_shorten),
+        cmocka_unit_test(asking_in_a_transaction_is_found_out),
     };
 
     return RUN_TAP(tests, start, NULL);

@@ -225,9 +225,11 @@ cut_sites_forget_the_arbiter(void **unused)
     (void)elision_enter(&lock, &cut);
     elision_leave(&lock);
     elision_site_set_off_(&cut, ELISION_OFF_ARBITER, true);
+    elision_site_set_off_(&cut, ELISION_OFF_TRIAL, true);
     assert_int_equal(elision_enter(&lock, &cut), ELISION_LOCKED);
     elision_leave(&lock);
     (void)elision_section_length(&cut);
+    assert_int_equal(elision_site_off_(&cut), 0);
     enum elision_path path = ELISION_LOCKED;
     for (unsigned i = 0; i <= 2 * ELISION_SAMPLE && path == ELISION_LOCKED; i++) {
         path = elision_enter(&lock, &cut);

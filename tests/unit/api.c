@@ -260,6 +260,12 @@ dynamic_sites(void **unused)
         }
     }
     assert_true(shared < 600);
+    /* As long as there is room they do not. */
+    for (uintptr_t i = 0; i < 64; i++) {
+        for (uintptr_t k = 0; k < i; k++) {
+            assert_ptr_not_equal(sites[i], sites[k]);
+        }
+    }
     (void)elision_enter(&lock, sites[3]);
     elision_leave(&lock);
 }
@@ -268,6 +274,7 @@ static void
 sites_beyond_the_limit_share(void **unused)
 {
     static elision_site_t many[ELISION_SITES_MAX + 50];
+    struct elision_stats stats;
 
     (void)unused;
     for (size_t i = 0; i < ELISION_SITES_MAX + 50; i++) {
@@ -277,6 +284,8 @@ sites_beyond_the_limit_share(void **unused)
         elision_leave(&lock);
     }
     assert_int_equal(value, ELISION_SITES_MAX + 50);
+    elision_stats(&stats);
+    assert_int_equal(stats.sites, ELISION_SITES_MAX);
 }
 
 static int

@@ -145,6 +145,68 @@ a_child_forgets_who_waited(void **unused)
     assert_int_equal(status_of(child), 0);
 }
 
+static _Atomic uint32_t stays[2]; /* ids */
+
+/* A thread that has a record and stays, outside its lock or inside. */
+static void *
+stay(void *where)
+{
+    static elision_lock_t own;
+    bool inside = where == &stays[1];
+
+    (void)elision_enter(&own, &site);
+    elision_irrevocable(&own);
+    if (!inside) {
+        elision_leave(&own);
+    }
+    atomic_store((_Atomic uint32_t *)where, elision_self_->id);
+    while (!atomic_load(&stop)) {
+        (void)sched_yield();
+    }
+    if (inside) {
+        elision_leave(&own);
+    }
+    return NULL;
+}
+
+/* In a child its thread is alone. It has its own record and that of who was inside, whose id is in a
+ * lock; the others may be taken. ret: exit status */
+static int
+alone_with_the_records(void)
+{
+    for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
+        if (at->alive != (at == elision_self_ || at->id == stays[1])) {
+            return 3;
+        }
+    }
+    return elision_may_speculate_() ? 4 : works_here();
+}
+
+static void
+a_child_has_the_records_of_who_was_inside(void **unused)
+{
+    pthread_t threads[2];
+
+    (void)unused;
+    (void)enter_once(NULL);
+    atomic_store(&stop, false);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, stay, (void *)&stays[i]), 0);
+        while (atomic_load(&stays[i]) == 0) {
+            (void)sched_yield();
+        }
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(alone_with_the_records());
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(status_of(child), 0);
+}
+
 static void
 fork_hooks_may_be_called_twice(void **unused)
 {
@@ -351,6 +413,7 @@ main(void)
         TEST(fork_to_depth_three_beside_a_busy_thread),
         TEST(fork_in_a_section_is_inside_in_both),
         TEST(a_child_forgets_who_waited),
+        TEST(a_child_has_the_records_of_who_was_inside),
         TEST(fork_hooks_may_be_called_twice),
         TEST(a_child_may_have_its_parents_id),
         TEST(child_counts_from_the_parents_sums),
