@@ -180,7 +180,8 @@ ELISION_API bool elision_handover_pending(const elision_lock_t *lock);
 
 /* Set how long a waiter of lock lets others go first before the lock must be handed to it, in
  * nanoseconds; 0 (the default) means that only the count bounds unfairness: a waiter at the head of
- * the queue is passed at most ELISION_PASSES (a knob) times.
+ * the queue is passed at most ELISION_PASSES (a knob) times. Who sleeps at the time goes by the new
+ * value from its next waking on.
  * tx:    outside only   fork: kept */
 ELISION_API void elision_set_switch_interval(elision_lock_t *lock, uint64_t nanoseconds);
 
@@ -280,7 +281,9 @@ enum elision_abort {
 /* Counters, from the start of the process, never decreasing. Cycles are TSC cycles. Those marked
  * (sampled) are measured on some sections, which stand for the others: after an abort on each, on a
  * site that commits on one in up to 1024, on a lock alone on one in 256. Maxima are over what was
- * measured. A signal handler that enters sections of the site it interrupts may lose a count. */
+ * measured. A section that joined an outer one's transaction is counted with that, and by none of
+ * these for itself. A signal handler that enters sections of the site it interrupts may lose a
+ * count. */
 struct elision_stats {
     uint64_t starts; /* transactions begun; = commits + aborts, but for those under way */
     uint64_t commits;
@@ -308,7 +311,8 @@ struct elision_stats {
 };
 
 /* Sum over all threads, dead ones included, without stopping any. Each counter is exact for some
- * moment during the call, not all for the same one.
+ * moment during the call, not all for the same one; but of each other thread one commit at each
+ * site may be missing until it enters there again or ends.
  * tx:    outside only   fork: a child starts from the parent's sums */
 ELISION_API void elision_stats(struct elision_stats *stats);
 

@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 prefix=/opt/elision
 
-tap_ok "make install" make -s --no-print-directory SETUP=0 install-elision \
+tap_ok "make install" make -s --no-print-directory SETUP=0 install-elision install-refcount \
     DESTDIR="$root" PREFIX="$prefix"
 lib=$root$prefix/lib
 export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root LD_LIBRARY_PATH=$lib
@@ -109,9 +109,20 @@ for compiler in gcc clang; do
     tap_is "its answer, $compiler" "$("$work/example")" 2000
 done
 tap_ok "example, as C++" build g++ -x c++ -std=c++17
-tap_ok "the header alone, pedantic" sh -c \
-    "echo '#include <elision/elision.h>' | gcc -std=c11 -pedantic -Wall -Wextra -Werror \\
-        -I '$root$prefix/include' -x c -fsyntax-only -"
+# shellcheck disable=SC2086 # the compiler and its language are words
+alone() { # alone HEADER COMPILER
+    echo "#include <$1>" |
+        $2 -pedantic -Wall -Wextra -Werror -I "$root$prefix/include" -fsyntax-only -
+}
+for header in $(cd "$root$prefix/include" && find . -name '*.h' -printf '%P\n'); do
+    for language in "gcc -std=c11 -x c" "g++ -std=c++11 -x c++"; do
+        tap_ok "$header alone, pedantic, $language" alone "$header" "$language"
+    done
+done
+# shellcheck disable=SC2046 # the flags are words
+tap_ok "example, linked statically" gcc -static "$work/example.c" -o "$work/static" \
+    $(pkg-config --static --cflags --libs elision)
+tap_is "its answer, linked statically" "$("$work/static")" 2000
 
 # The examples as the documents have them: the header's first comment, the manual's EXAMPLES with
 # the declarations of its SYNOPSIS. What they leave out, a balance and an amount, is added.
