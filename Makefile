@@ -85,7 +85,7 @@ check: all $(TESTS_SHORT)
 stress: all $(STRESS)
 	$(Q)tests/run.sh --log $(OUT)/tap --jobs 1 --timeout 7200 $(STRESS)
 
-# One point for each rule; lint's own test with known-bad samples runs in check and test.
+# One point for each rule; lint's own test with known-bad samples runs in test.
 lint:
 	$(Q)tests/run.sh --log $(OUT)/tap tests/lint/lint.sh
 

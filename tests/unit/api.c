@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -386,6 +387,42 @@ enter_some(void *unused)
     return unused;
 }
 
+static void *
+wait_for_the_lock(void *stats)
+{
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    elision_thread_stats(NULL, stats);
+    return NULL;
+}
+
+/* Who waited counts it, and so does the lock. */
+static void
+handovers_are_counted(void **unused)
+{
+    struct elision_stats before, after, waiter;
+    uint64_t parks, handovers;
+    pthread_t thread;
+
+    (void)unused;
+    elision_set_enabled(false);
+    elision_set_switch_interval(&lock, 1);
+    elision_stats(&before);
+    (void)elision_enter(&lock, &site);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_the_lock, &waiter), 0);
+    while (!elision_handover_pending(&lock)) {
+        (void)sched_yield();
+    }
+    elision_leave(&lock);
+    pthread_join(thread, NULL);
+    elision_stats(&after);
+    elision_lock_stats(&lock, &parks, &handovers);
+    assert_int_equal(handovers, 1);
+    assert_int_equal(after.handovers - before.handovers, 1);
+    assert_int_equal(after.parks - before.parks, parks);
+    assert_true(parks >= 1 && waiter.parks >= parks && waiter.handovers >= 1);
+}
+
 static void
 threads_have_counters_of_their_own(void **unused)
 {
@@ -420,6 +457,7 @@ main(void)
         TEST(dynamic_sites),
         TEST(site_statistics),
         TEST(counters_are_monotonic),
+        TEST(handovers_are_counted),
         TEST(threads_have_counters_of_their_own),
         TEST(sites_beyond_the_limit_share),
     };
