@@ -170,8 +170,8 @@ sections_inside_others_are_not_cut(void **unused)
     assert_int_equal(after.cuts, before.cuts);
 }
 
-/* Told that the lock is wanted, the next enter takes it, at another site too, and no other. It falls
- * back, then, if there had been a transaction. */
+/* Told that the lock is wanted, the next enter takes it, at another site too, and no other. That is
+ * a fallback if there had been a transaction. */
 static void
 the_lock_is_wanted_once(void **unused)
 {
@@ -266,8 +266,8 @@ signals_as_locked_sections_end(void **unused)
     elision_set_enabled(true);
 }
 
-/* A section that is entered inside one with the lock moves the record of that; a handler that enters
- * one meanwhile has moved it already. */
+/* A section that is entered inside one with the lock moves the record of that. A handler that enters
+ * one meanwhile has done so already. */
 static const char *nest_at;
 
 static void

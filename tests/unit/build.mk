@@ -4,7 +4,8 @@
 
 PACKAGES_TEST += libcmocka-dev clang musl-tools
 
-UNIT_TESTS = adaptive api arbiter cpu knobs length lifecycle lock misuse policy queue settings threads
+UNIT_TESTS = adaptive api arbiter cpu knobs length lifecycle lock misuse policy queue settings \
+    threads
 UNIT_BINS = $(UNIT_TESTS:%=$(OUT)/tests/unit-%)
 
 $(UNIT_BINS): $(OUT)/tests/unit-%: $(OUT)/obj/tests/unit/%.o $(OUT)/lib/libelision.a

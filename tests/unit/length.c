@@ -210,8 +210,8 @@ shortens_by_what_taken_locks_cost(void **unused)
     assert_true(length_after(512 * 20, 0, 80) > whole); /* a streak without one */
 }
 
-/* What was tried twice in vain is shortened; what was not retried says nothing about its length, nor
- * about retrying. */
+/* What was tried twice in vain is shortened; what was not retried says nothing about its length,
+ * nor about retrying. */
 static void
 shortens_what_fails_twice(void **unused)
 {

@@ -169,8 +169,8 @@ stay(void *where)
     return NULL;
 }
 
-/* In a child its thread is alone. It has its own record and that of who was inside, whose id is in a
- * lock; the others may be taken. ret: exit status */
+/* In a child its thread is alone. It has its own record and that of who was inside, whose id is in
+ * a lock; the others may be taken. ret: exit status */
 static int
 alone_with_the_records(void)
 {

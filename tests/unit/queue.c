@@ -155,7 +155,7 @@ the_interval_is_by_the_clock(void **unused)
     pthread_join(thread, NULL);
 }
 
-/* A head that was woken and lost marks itself anew, so it needs another fence before it sleeps: else
+/* A head that was woken and lost marks itself anew, so it needs another fence before it sleeps, or
  * a release could miss the mark and it the free word. Told once it has lost once, and sleeps. */
 static void
 who_has_lost_starts_anew(void **unused)
