@@ -266,8 +266,8 @@ signals_as_locked_sections_end(void **unused)
     elision_set_enabled(true);
 }
 
-/* A section that is entered inside one with the lock moves the record of that. A handler that enters
- * one meanwhile has done so already. */
+/* A section that is entered inside one with the lock moves the record of that. A handler that
+ * enters one meanwhile has done so already. */
 static const char *nest_at;
 
 static void

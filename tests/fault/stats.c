@@ -3,10 +3,13 @@
  * What the counters say of sections that took long: each cycle counter, its maximum, and that a
  * reader finds all of it, of a site and of a thread.
  */
+#define _GNU_SOURCE
+#include <stdio.h>
 #include <string.h>
 
 #include "elision/core_priv.h"
 #include "elision/elision.h"
+#include "elision/report.h"
 #include "elision/tx.h"
 #include "tests/fault/script.h"
 #include "tests/unit/tap.h"
@@ -145,6 +148,27 @@ threads_and_sites_agree(void **unused)
     assert_memory_equal(&mine, &none, sizeof(mine));
 }
 
+/* A line for each site and one for all, with the reasons that there were. */
+static void
+the_report_has_it_all(void **unused)
+{
+    char text[4096];
+    FILE *file = tmpfile();
+
+    (void)unused;
+    assert_non_null(file);
+    elision_report_(fileno(file), false);
+    rewind(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    const char *mine = strstr(text, "\nstats "), *all = strstr(text, "\ntotal ");
+    assert_non_null(mine);
+    assert_non_null(all);
+    assert_non_null(strstr(mine, " irrevocable 1 conflict 1\nunused "));
+    assert_non_null(strstr(all, " irrevocable 1 conflict 1\nparks 1, hand-overs 0; "));
+    assert_null(strstr(text, "capacity"));
+}
+
 static int
 start(void **unused)
 {
@@ -161,10 +185,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(committed_ones_are_timed),
-        cmocka_unit_test(locked_ones_are_timed),
-        cmocka_unit_test(lost_and_waiting_time_is_told),
-        cmocka_unit_test(threads_and_sites_agree),
+        cmocka_unit_test(committed_ones_are_timed),      cmocka_unit_test(locked_ones_are_timed),
+        cmocka_unit_test(lost_and_waiting_time_is_told), cmocka_unit_test(threads_and_sites_agree),
+        cmocka_unit_test(the_report_has_it_all),
     };
 
     return RUN_TAP(tests, start, NULL);
