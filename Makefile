@@ -87,7 +87,7 @@ stress: all $(STRESS)
 
 # One point for each rule; lint's own test with known-bad samples runs in test.
 lint:
-	$(Q)tests/run.sh --log $(OUT)/tap tests/lint/lint.sh
+	$(Q)tests/run.sh --log $(OUT)/tap $(LINT)
 
 format:
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' '*.cc' | xargs -r clang-format -i
