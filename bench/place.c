@@ -212,19 +212,21 @@ place_load(hwloc_topology_t *topology, const char *synthetic, char *error, size_
         return false;
     }
     /* hwloc falls back to the real machine when it cannot read HWLOC_XMLFILE, so that the file is
-     * given to it by hand, which reports the failure. */
-    const char *file = getenv("HWLOC_XMLFILE");
+     * given to it by hand, which reports the failure: at once, or, by another of its parsers, when
+     * it is loaded. */
+    const char *file = synthetic == NULL ? getenv("HWLOC_XMLFILE") : NULL;
     if (synthetic != NULL && hwloc_topology_set_synthetic(*topology, synthetic) != 0) {
         snprintf(error, size, "not a synthetic topology: \"%s\"", synthetic);
     }
-    else if (synthetic == NULL && file != NULL && hwloc_topology_set_xml(*topology, file) != 0) {
+    else if ((file == NULL || hwloc_topology_set_xml(*topology, file) == 0) &&
+             hwloc_topology_load(*topology) == 0) {
+        return true;
+    }
+    else if (file != NULL) {
         snprintf(error, size, "HWLOC_XMLFILE: cannot read a topology from \"%s\"", file);
     }
-    else if (hwloc_topology_load(*topology) != 0) {
-        snprintf(error, size, "hwloc cannot load the topology: %s", strerror(errno));
-    }
     else {
-        return true;
+        snprintf(error, size, "hwloc cannot load the topology: %s", strerror(errno));
     }
     hwloc_topology_destroy(*topology);
     return false;
