@@ -14,6 +14,8 @@
 
 #include <stdlib.h> // aligned_alloc()
 
+#ifdef Py_GIL_DISABLED
+
 // Changes that one section can have waiting; with more it makes them all and begins anew. Looked
 // through one by one. A guess: more than a section of an interpreter has calls of cached functions.
 #define MOST 64
@@ -111,3 +113,5 @@ _PyElision_FreeDeferred(PyThreadState *tstate)
     free(ts->deferred);
     ts->deferred = NULL;
 }
+
+#endif // Py_GIL_DISABLED

@@ -24,6 +24,8 @@
 
 #include <stdlib.h> // getenv()
 
+#ifdef Py_GIL_DISABLED
+
 // Checks of the eval breaker until a section that had better hold the lock looks again whether
 // somebody wants it: as many as its site's transactions run, within these bounds. Guesses: looking
 // costs little beside the lower one, and the upper one is a short time.
@@ -157,17 +159,17 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
     struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
     label_push(site);
     enum elision_path path = elision_enter(&e->lock, _PyElision_SiteState(site));
-    section_begun(e, tstate, site, path);
 
     // Both may have changed while this thread waited, and a transaction must have them in its read
     // set: they only change with the lock held. Before anything is finalized our own flag does for
     // what MustExit reads, which lies on lines that are written all the time.
     if (_Py_atomic_load_int_relaxed(&elision.finalizing) && _PyThreadState_MustExit(tstate)) {
-        // tstate may be dangling, see take_gil(); what section_begun wrote there it would have
-        // written as well.
-        section_ends(e, NULL);
+        // tstate may be dangling, see take_gil(): it must not be touched.
+        elision_leave(&e->lock);
+        label_pop();
         PyThread_exit_thread();
     }
+    section_begun(e, tstate, site, path);
     if (!_Py_atomic_load_int_relaxed(&gil->enabled)) {
         section_ends(e, tstate);
     }
@@ -346,8 +348,8 @@ void
 _PyElision_AfterForkChild(struct _gil_runtime_state *gil)
 {
     _PyElision_OnlyThread();
-    if (gil->elision != NULL) {
-        // The forking thread held it; _PyEval_ReInitThreads() takes it anew.
+    if (gil->elision != NULL && _PyThreadState_GET()->_status.holds_gil) {
+        // _PyEval_ReInitThreads() takes it anew.
         elision_leave(&gil->elision->lock);
         label_pop();
     }
@@ -381,13 +383,18 @@ _PyElision_ThreadAdded(PyInterpreterState *interp)
 }
 
 void
-_PyElision_ThreadRemoved(PyThreadState *tstate)
+_PyElision_ThreadRemoved(PyInterpreterState *interp)
+{
+    int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
+    set_live_threads(interp, live);
+}
+
+void
+_PyElision_FreeThreadState(PyThreadState *tstate)
 {
     _PyElision_FreeTable(tstate);
     _PyElision_FreeLookups(tstate);
     _PyElision_FreeDeferred(tstate);
-    int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
-    set_live_threads(tstate->interp, live);
 }
 
 void
@@ -448,3 +455,5 @@ _PyElision_Seconds(uint64_t cycles)
 #endif
     return 0.0;
 }
+
+#endif // Py_GIL_DISABLED

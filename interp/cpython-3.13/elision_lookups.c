@@ -23,6 +23,8 @@
 #include <stdlib.h> // aligned_alloc()
 #include <string.h> // memset()
 
+#ifdef Py_GIL_DISABLED
+
 #define SETS 128 // a power of two; a guess: few pairs are not found in the shared cache
 #define GIVES_WAY 16
 
@@ -113,3 +115,5 @@ _PyElision_FreeLookups(PyThreadState *tstate)
     free(ts->lookups);
     ts->lookups = NULL;
 }
+
+#endif // Py_GIL_DISABLED

@@ -31,6 +31,8 @@
 
 #include <stdlib.h> // aligned_alloc()
 
+#ifdef Py_GIL_DISABLED
+
 #define ONE_SHARED ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT)
 
 _Py_thread_local struct elision_coalesce *_PyElision_table = NULL;
@@ -343,3 +345,5 @@ _PyElision_FreeTable(PyThreadState *tstate)
     free(ts->table);
     ts->table = NULL;
 }
+
+#endif // Py_GIL_DISABLED

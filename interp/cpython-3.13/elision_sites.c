@@ -19,6 +19,8 @@
 
 #include <stdlib.h> // calloc()
 
+#ifdef Py_GIL_DISABLED
+
 #define TABLE_SIZE 4096 // a power of two; more than libelision tells apart
 #define TABLE_PROBES 32
 #define LABEL_SIZE 160
@@ -185,3 +187,5 @@ _PyElision_SiteNamed(const char *name, int *function_length, int *line)
         }
     }
 }
+
+#endif // Py_GIL_DISABLED

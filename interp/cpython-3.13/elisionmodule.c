@@ -8,6 +8,7 @@
 #include "pycore_frame.h"   // _PyInterpreterFrame
 #include "pycore_pystate.h" // _PyInterpreterState_GET()
 
+#ifdef Py_GIL_DISABLED
 #include "elision/elision.h"
 
 // The key of the list of modules in the interpreter's dictionary.
@@ -311,3 +312,13 @@ PyInit_elision(void)
 {
     return PyModuleDef_Init(&elision_module);
 }
+#else
+
+PyMODINIT_FUNC
+PyInit_elision(void)
+{
+    PyErr_SetString(PyExc_ImportError, "this Python was built without --disable-gil: "
+                                       "its GIL cannot be elided");
+    return NULL;
+}
+#endif // Py_GIL_DISABLED

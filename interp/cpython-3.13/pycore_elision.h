@@ -15,7 +15,8 @@
 // sound because the core of a free-threaded build needs no GIL, and because the thread waits for
 // nothing there: if the lock is busy it detaches first, or stop-the-world would wait for ever.
 //
-// This is not a place for policy (libelision has it) nor for anything an extension needs.
+// This is not a place for policy (libelision has it) nor for anything an extension needs. A build
+// that always has its GIL has none of it: hooks and sources are empty there, and need no library.
 #ifndef Py_INTERNAL_ELISION_H
 #define Py_INTERNAL_ELISION_H
 #ifdef __cplusplus
@@ -25,6 +26,14 @@ extern "C" {
 #ifndef Py_BUILD_CORE
 #error "this header requires Py_BUILD_CORE define"
 #endif
+
+#ifdef __GNUC__
+#define _PyElision_RARELY(condition) __builtin_expect(condition, 0)
+#else
+#define _PyElision_RARELY(condition) (condition)
+#endif
+
+#ifdef Py_GIL_DISABLED
 
 #include "pycore_lock.h" // PyMutex_LockFlags()
 
@@ -62,11 +71,6 @@ struct _PyElision_ThreadState {
 #define _PyElision_TLS __attribute__((tls_model("local-exec")))
 #else
 #define _PyElision_TLS
-#endif
-#ifdef __GNUC__
-#define _PyElision_RARELY(condition) __builtin_expect(condition, 0)
-#else
-#define _PyElision_RARELY(condition) (condition)
 #endif
 
 // Set on this thread from a speculative enter to its leave. Exported for the static inline function
@@ -265,9 +269,12 @@ extern void _PyElision_Finalizing(void);
 // Thread states are counted: one alone has nobody to run beside and takes the lock. OnlyThread says
 // that all others are gone, after a fork or at finalization.
 extern void _PyElision_ThreadAdded(PyInterpreterState *interp);
-extern void _PyElision_ThreadRemoved(PyThreadState *tstate);
+extern void _PyElision_ThreadRemoved(PyInterpreterState *interp);
 extern void _PyElision_OnlyThread(void);
 extern void _PyElision_AfterForkChild(struct _gil_runtime_state *gil);
+
+// tstate's memory is about to be used otherwise; its thread may be gone, or still wait for the GIL.
+extern void _PyElision_FreeThreadState(PyThreadState *tstate);
 
 // elision_sites.c. SiteHere may be called between sections only, for the thread's own tstate,
 // attached or not; sites live as long as the process. SiteNamed finds by a label's address what
@@ -287,6 +294,8 @@ extern int _PyElision_IsActive(PyInterpreterState *interp);
 extern int _PyElision_IsSwitchedOn(void);
 extern void _PyElision_Switch(int on);
 extern double _PyElision_Seconds(uint64_t cycles);
+
+#endif // Py_GIL_DISABLED
 
 #ifdef __cplusplus
 }

@@ -20,7 +20,10 @@ in_each_mode() {
     for mode in native backend-none emulated; do
         settings=(PYTHON_ELISION=1)
         command=("$@")
-        [ "$name" = legacy_import_while_threads_run ] || settings+=(PYTHON_GIL=1)
+        case $name in
+            legacy_import_while_threads_run | fork_without_the_gil) ;;
+            *) settings+=(PYTHON_GIL=1) ;;
+        esac
         case $mode in
             backend-none) settings+=(ELISION_BACKEND=none) ;;
             emulated)

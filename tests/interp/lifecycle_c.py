@@ -3,6 +3,7 @@
 
 As lifecycle_cases.py.
 """
+import atexit
 import bz2
 import ctypes
 import gc
@@ -290,6 +291,57 @@ def lines_of_other_interpreters():
     assert not elision.active() or seen.issuperset(names), seen
 
 
+class LooksAtFreedMemory:
+    """Lets all other threads end and looks whether they wrote what was freed before."""
+
+    def __init__(self):
+        libc = ctypes.PyDLL(None)
+        self.malloc, self.memset, self.memcmp = libc.malloc, libc.memset, libc.memcmp
+        self.malloc.restype = ctypes.c_void_p
+        self.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+        self.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+        self.listdir, self.write, self.exit = os.listdir, os.write, os._exit
+
+    def __del__(self):
+        blocks = [self.malloc(1000) for _ in range(400)]
+        for block in blocks:
+            self.memset(block, 0xa5, 1000)
+        while len(self.listdir("/proc/self/task")) > 1:
+            pass
+        if any(self.memcmp(block, blocks[0], 1000) for block in blocks):
+            self.write(1, b"freed memory was written\n")
+            self.exit(1)
+
+
+def daemon_threads_wait_at_exit():
+    """Thread states are freed while their threads wait for the GIL, which they get later."""
+    global at_exit
+    at_exit = LooksAtFreedMemory()
+    started = threading.Barrier(5)
+
+    def forever():
+        started.wait()
+        while True:
+            spin(50)
+
+    for _ in range(4):
+        threading.Thread(target=forever, daemon=True).start()
+    started.wait()
+    # Holds the lock, so that they wait, and does not look up from that before the end.
+    atexit.register([n * 7919 % 20011 for n in range(20011)].sort)
+
+
+def fork_without_the_gil():
+    """Elision is asked for and nothing needs the GIL: a child has none to let go."""
+    assert not sys._is_gil_enabled()
+    for _ in range(ROUNDS):
+        pid = os.fork()
+        if pid == 0:
+            run_all([lambda: spin(50), lambda: spin(50)])
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+
+
 def embedded():
     """To be run by every interpreter of a process that has one after the other."""
     threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -304,7 +356,8 @@ CASES = [foreign_threads, mutex_of_an_extension, waits_in_a_critical_section,
          destructor_writes_where_its_thread_writes,
          destructor_uses_what_its_thread_uses, thread_waits_for_a_destructor,
          objects_the_collector_lists, destructors_that_set_the_count, memory_others_may_read,
-         lines_of_other_interpreters]
+         lines_of_other_interpreters, daemon_threads_wait_at_exit,
+         fork_without_the_gil]
 
 if __name__ == "__main__":
     main(CASES)

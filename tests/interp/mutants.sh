@@ -57,6 +57,10 @@ lifecycle() {
     [ "$(cat "$work/seen")" = ok ]
 }
 
+free_threaded() {
+    PYTHON_GIL=0 lifecycle "$@"
+}
+
 # Through the library's lock.
 memory() {
     ELISION_BACKEND=none timeout -k 5 "$limit" "$python" tests/interp/lifecycle_c.py \
@@ -111,6 +115,8 @@ for test in unsafe leaks handover lookups caches memory "works namespaces repeat
     "lifecycle thread_waits_for_a_destructor lifecycle_c" \
     "lifecycle objects_the_collector_lists lifecycle_c" \
     "lifecycle destructors_that_set_the_count lifecycle_c" \
+    "lifecycle daemon_threads_wait_at_exit lifecycle_c" \
+    "free_threaded fork_without_the_gil lifecycle_c" \
     "lifecycle kill_switch_while_threads_run"; do
     SECONDS=0
     # shellcheck disable=SC2086 # a command
@@ -122,6 +128,12 @@ mutant "after a checkpoint a thread goes on without the GIL" elision_glue \
     '/^section_continues/,/^}/{/label_pop/{n;s/return 0/return 1/}}' unsafe
 mutant "a thread state is removed from its table twice" brc 's/bucket_node.next == NULL/tid == 0/' \
     lifecycle fork_while_threads_end
+mutant "a thread writes its state before it knows whether that still is one" elision_glue \
+    '/^_PyElision_TakeGIL/,/^}/s/^ +enum elision_path path = .*/&\n    set_budget(tstate, 1);/' \
+    lifecycle daemon_threads_wait_at_exit lifecycle_c
+mutant "a child of fork lets go of a GIL that it does not hold" elision_glue \
+    '/^_PyElision_AfterForkChild/,/^}/s/ && _PyThreadState_GET.*\)/)/' \
+    free_threaded fork_without_the_gil lifecycle_c
 mutant "the switch changes nothing" elision_glue \
     '/^_PyElision_Switch/,/^}/s/elision_set_enabled\(on\);//' \
     lifecycle kill_switch_while_threads_run
