@@ -259,6 +259,43 @@ elision_verdict_dict(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return dict;
 }
 
+#else // a build that always has its GIL
+
+static PyObject *
+elision_is_enabled(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_FALSE;
+}
+
+static PyObject *
+elision_gil_modules(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyList_New(0);
+}
+
+static PyObject *
+elision_stats_dict(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "this Python cannot elide its GIL: it was built without --disable-gil");
+    return NULL;
+}
+
+static PyObject *
+elision_switch(PyObject *module, PyObject *arg)
+{
+    int on = PyObject_IsTrue(arg);
+    if (on != 0) {
+        return on < 0 ? NULL : elision_stats_dict(module, NULL);
+    }
+    Py_RETURN_NONE;
+}
+
+#define elision_is_active elision_is_enabled
+#define elision_verdict_dict elision_stats_dict
+
+#endif // Py_GIL_DISABLED
+
 PyDoc_STRVAR(
     enabled_doc,
     "enabled() -> bool\n\n"
@@ -312,13 +349,3 @@ PyInit_elision(void)
 {
     return PyModuleDef_Init(&elision_module);
 }
-#else
-
-PyMODINIT_FUNC
-PyInit_elision(void)
-{
-    PyErr_SetString(PyExc_ImportError, "this Python was built without --disable-gil: "
-                                       "its GIL cannot be elided");
-    return NULL;
-}
-#endif // Py_GIL_DISABLED
