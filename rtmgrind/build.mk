@@ -19,7 +19,7 @@ RTM_WRAP = -Wl,--wrap=vgPlain_sigframe_create -Wl,--wrap=vgPlain_sigframe_destro
   -Wl,--wrap=vgPlain_synth_fault_perms -Wl,--wrap=vgPlain_synth_fault_mapping \
   -Wl,--wrap=vgPlain_disp_run_translations -Wl,--wrap=vgPlain_di_notify_mmap \
   -Wl,--wrap=vgPlain_am_find_nsegment -Wl,--wrap=vgPlain_use_CF_info \
-  -Wl,--wrap=vgPlain_reap_threads
+  -Wl,--wrap=vgPlain_reap_threads -Wl,--wrap=vgPlain_disp_cp_xassisted
 
 RTM_COMPILE = $(CC) $(RTM_CFLAGS) $(RTM_DEFS) -isystem /usr/include/valgrind
 # Linked in the place of a program's start-up files and C library.

@@ -37,6 +37,9 @@ extern ThreadId VG_(running_tid);
 /* Translated code that jumps goes on here: enters the translation of guest_RIP. */
 extern void VG_(disp_cp_xindir)(void);
 
+/* Translated code goes there with a TRC in %rbp. Wrapped, in rtm_ride.c. */
+extern void __wrap_vgPlain_disp_cp_xassisted(void);
+
 /* Translated code goes there when the event counter has run out. */
 extern void VG_(disp_cp_evcheck_fail)(void);
 

@@ -2,9 +2,9 @@
  *
  * Instrumentation.  Each block gets, in this order:
  *
- *   if the clock has passed the deadline, zero the dispatcher's event counter
- *   and leave for this same block, which the thread then reaches by way of
- *   the scheduler; else clock += number of instructions;
+ *   if the clock has passed the deadline, leave for this same block, which
+ *   the thread then reaches by way of the scheduler (rtm_ride.c); else
+ *   clock += number of instructions;
  *   before each memory access, while transactions are live, a helper call;
  *   an RTM instruction, and others that need care, always begin a block of
  *   their own (the superblock is cut there), so that all guest registers are
@@ -28,21 +28,16 @@ emit_add_clock(struct rtm_ir *c, ULong cycles)
     rtm_ir_add(c, IRStmt_Put(SHADOW(clock), then));
 }
 
-/* At the head of a block: leave if the deadline has passed, before anything of
- * the block is done. A call in the rare case costs less than to store to the
- * event counter, which every block's head reads, in all cases. */
+/* At the head of a block: leave if the deadline has passed, before anything of the block is done.
+ * Nothing else leaves by this kind of jump: rtm_ride.c takes it for what it is. */
 static void
 emit_leave_if_late(struct rtm_ir *c, Addr pc)
 {
     IRExpr *now = rtm_ir_assign(c, Ity_I64, IRExpr_Get(SHADOW(clock), Ity_I64));
     IRExpr *deadline = rtm_ir_assign(c, Ity_I64, IRExpr_Get(SHADOW(deadline), Ity_I64));
     IRExpr *late = rtm_ir_assign(c, Ity_I1, IRExpr_Binop(Iop_CmpLE64U, deadline, now));
-    IRDirty *d = unsafeIRDirty_0_N(0, "rtm_sched_leave_soon",
-                                   VG_(fnptr_to_fnentry)(rtm_sched_leave_soon), mkIRExprVec_0());
 
-    d->guard = late;
-    rtm_ir_add(c, IRStmt_Dirty(d));
-    rtm_ir_add(c, IRStmt_Exit(late, Ijk_Boring, IRConst_U64(pc), c->out->offsIP));
+    rtm_ir_add(c, IRStmt_Exit(late, Ijk_Yield, IRConst_U64(pc), c->out->offsIP));
 }
 
 /* ------------------------------------------------------------------ */

@@ -28,7 +28,7 @@
 
 enum {
     BLOCKS = 100000,       /* of a turn at most: the core's SCHEDULING_QUANTUM */
-    VISIT_TURNS = 1000,    /* a thread visits the core after so many turns, */
+    VISIT_TURNS = 10000,   /* a thread visits the core after so many turns, */
     VISIT_CYCLES = 1000000 /* or cycles */
 };
 
@@ -91,8 +91,7 @@ goes_on(struct rtm_thread *t, const HWord *trc)
 
     switch (trc[0]) {
     case RTM_TRC_BORING:
-    case VEX_TRC_JMP_BORING:
-    case VEX_TRC_JMP_YIELD: return True;
+    case VEX_TRC_JMP_BORING: return True;
     case RTM_TRC_FASTMISS: return VG_(search_transtab)(&unused, NULL, NULL, t->gs->guest_RIP, True);
     case VEX_TRC_JMP_CLIENTREQ: return rtm_own_request(t);
     default: return False;
@@ -161,9 +160,15 @@ rtm_next_guest(void)
 
 /* Where translated code jumps when the event counter has run out, in the frame that
  * disp_run_translations made: %rbp is the guest state, every other register is free, the stack
- * is aligned for a call. */
+ * is aligned for a call. And where it jumps for what the core has to do, %rbp saying what: when
+ * the deadline has passed that is a yield. */
 void rtm_time_is_up(void);
+_Static_assert(VEX_TRC_JMP_YIELD == 67, "as compared with below");
 __asm__(".text\n"
+        ".globl __wrap_vgPlain_disp_cp_xassisted\n"
+        "__wrap_vgPlain_disp_cp_xassisted:\n"
+        "    cmp $67, %rbp\n"
+        "    jne __real_vgPlain_disp_cp_xassisted\n"
         "rtm_time_is_up:\n"
         "    call rtm_next_guest\n"
         "    test %rax, %rax\n"
