@@ -96,6 +96,51 @@ rtm_await_departure(void)
     }
 }
 
+/* clone has returned lwp to the parent; the child may have come by already. */
+void
+rtm_sched_child_is(Int lwp)
+{
+    Int i;
+
+    rtm_lock_guard();
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *t = &rtm_threads[i];
+        if (t->state == RTM_T_NEW && t->lwp == 0) {
+            t->lwp = lwp;
+        }
+    }
+    rtm_unlock_guard();
+}
+
+void
+rtm_sched_thread_exit(ThreadId tid)
+{
+    struct rtm_thread *t = &rtm_threads[tid];
+    Int i;
+
+    rtm_lock_guard();
+    if (t->state == RTM_T_NEW) { /* clone failed */
+        rtm_leave_core(t);
+        t->state = RTM_T_FREE;
+        rtm_sched.n_threads--;
+        rtm_unlock_guard();
+        return;
+    }
+    t->exiting = True;
+    rtm_unlock_guard();
+    if (!t->clear_child_tid) {
+        return;
+    }
+    /* The kernel clears this word and wakes who waits for it once the thread is really gone.  The
+       next thread that runs waits for that (rtm_await_departure); here is the wake, in virtual time. */
+    for (i = 1; i <= rtm_sched.max_thread; i++) {
+        struct rtm_thread *w = &rtm_threads[i];
+        if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX && w->futex == t->clear_child_tid) {
+            rtm_sched_wake(w, rtm_clock() + rtm_opt.cost_wake);
+        }
+    }
+}
+
 static const HChar *
 lock_name(void)
 {
@@ -290,6 +335,7 @@ static void
 settle_state(struct rtm_thread *t)
 {
     if (t->exiting) {
+        rtm_sched.changed = True;
         note_departure(t);
         rtm_leave_core(t);
         t->state = RTM_T_FREE;
@@ -297,16 +343,20 @@ settle_state(struct rtm_thread *t)
         rtm_sched.n_threads--;
     }
     else if (t->in_syscall) {
+        rtm_sched.changed = True;
         t->state = RTM_T_SYSCALL;
     }
     else if (t->wait != RTM_W_NONE && !t->woken && !t->timed_out && !rtm_sched.dying) {
+        rtm_sched.changed = True;
         t->clock = t->clock_at_wait;
         rtm_leave_core(t);
         t->state = RTM_T_BLOCKED;
     }
     else {
         rtm_make_ready(t);
-        rtm_end_slice(t);
+        if (t->core >= 0 && t->clock - t->core_since >= (ULong)rtm_opt.slice) {
+            rtm_end_slice(t);
+        }
     }
 }
 
@@ -334,10 +384,14 @@ rtm_put_down(void)
     ULong now;
 
     rtm_tx_settle(t);
-    rtm_hooks_update(rtm_clock());
-    rtm_lines_trim();
-    rtm_lock_guard();
-    now = rtm_clock();
+    if (rtm_live == 0) {
+        rtm_hooks_update(t->shadow->clock);
+    }
+    if (rtm_n_lines >= RTM_MOST_LINES) {
+        rtm_lines_trim();
+    }
+    rtm_lock_guard_of_turn();
+    now = t->shadow->clock;
     t->cpu += now - t->clock;
     rtm_sched.cpu += now - t->clock;
     t->clock = now;

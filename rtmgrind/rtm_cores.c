@@ -14,7 +14,7 @@ void
 rtm_enqueue(struct rtm_thread *t)
 {
     t->queue_seq = ++queue_seq;
-    rtm_sched.queued = True;
+    rtm_sched.queued = rtm_sched.changed = True;
 }
 
 void
@@ -24,6 +24,7 @@ rtm_leave_core(struct rtm_thread *t)
         rtm_on_core[t->core] = NULL;
         core_clock[t->core] = t->clock;
         t->core = -1;
+        rtm_sched.changed = True;
     }
 }
 
@@ -56,6 +57,7 @@ take_core(struct rtm_thread *t)
     }
     t->core = c;
     rtm_on_core[c] = t;
+    rtm_sched.changed = True;
     if (core_clock[c] > t->clock) {
         t->clock = core_clock[c];
     }
@@ -84,21 +86,9 @@ rtm_fill_cores(void)
 {
     struct rtm_thread *t;
 
-    if (!rtm_sched.queued) {
-        return;
-    }
     while ((t = rtm_first_in_queue()) != NULL && take_core(t)) {
     }
     rtm_sched.queued = t != NULL;
-}
-
-void
-rtm_make_ready(struct rtm_thread *t)
-{
-    t->state = RTM_T_READY;
-    if (t->core < 0) {
-        rtm_enqueue(t);
-    }
 }
 
 /* A thread that used up its slice while others queue for a core goes to the
@@ -106,9 +96,6 @@ rtm_make_ready(struct rtm_thread *t)
 void
 rtm_end_slice(struct rtm_thread *t)
 {
-    if (t->core < 0 || t->clock - t->core_since < (ULong)rtm_opt.slice) {
-        return;
-    }
     t->core_since = t->clock;
     if (!rtm_first_in_queue()) {
         return;

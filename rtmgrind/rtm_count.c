@@ -15,6 +15,11 @@ struct interned {
 struct rtm_counts rtm_counts;
 static VgHashTable *sites, *conflicts, *unfriendlies, *strings;
 
+/* Those found last: before the tables are asked. */
+enum { RECENT = 256 };
+static struct rtm_site *recent_sites[RECENT];
+static struct rtm_conflict *recent_conflicts[RECENT];
+
 static UWord
 mix(UWord h, UWord v)
 {
@@ -70,12 +75,11 @@ key_of(const HChar *s)
 struct rtm_site *
 rtm_site_of(Addr pc, const HChar *label)
 {
-    static struct rtm_site *last;
-    struct rtm_site *s;
+    struct rtm_site **recent = &recent_sites[pc % RECENT], *s = *recent;
     UWord key;
 
-    if (last && last->pc == pc && last->label == label) {
-        return last;
+    if (s && s->pc == pc && s->label == label) {
+        return s;
     }
     init();
     key = mix(pc, key_of(label));
@@ -87,7 +91,7 @@ rtm_site_of(Addr pc, const HChar *label)
         s->label = label;
         VG_(HT_add_node)(sites, s);
     }
-    last = s;
+    *recent = s;
     return s;
 }
 
@@ -194,34 +198,52 @@ victims_pc(const struct rtm_touch *at, UChar shared)
     return words ? at->pc[__builtin_ctz(words)] : 0;
 }
 
+/* The record for conflicts like x; NULL: there are too many. */
+static __attribute__((noinline)) struct rtm_conflict *
+conflict_like(const struct rtm_conflict x)
+{
+    const UWord key = mix(mix(mix(x.victim_site->key, x.victim_pc), x.requester_pc),
+                          VG_ROUNDDN(x.addr, RTM_LINE) + x.true_sharing);
+    struct rtm_conflict *c = VG_(HT_lookup)(conflicts, key);
+
+    if (c) {
+        return c;
+    }
+    if (VG_(HT_count_nodes)(conflicts) >= RTM_MAX_CONFLICTS) {
+        rtm_counts.conflicts_lost++;
+        return NULL;
+    }
+    c = VG_(malloc)("rtm.conflict", sizeof *c);
+    *c = x;
+    c->key = key;
+    c->requester_site = rtm_cur && rtm_cur->tx.state != RTM_TX_NONE ? rtm_cur->tx.site : NULL;
+    rtm_heap_find(c->addr, &c->heap);
+    VG_(HT_add_node)(conflicts, c);
+    return c;
+}
+
 void
 rtm_count_conflict(struct rtm_thread *victim, const struct rtm_touch *at, Addr a, UChar words,
                    Bool requester_writes)
 {
-    const Bool true_sharing = at && (at->words & words);
-    struct rtm_site *vs = victim->tx.site;
-    struct rtm_site *rs = rtm_cur && rtm_cur->tx.state != RTM_TX_NONE ? rtm_cur->tx.site : NULL;
-    const Addr rpc = rtm_cur ? VG_(get_IP)(rtm_cur->tid) : 0;
-    const Addr vpc = victims_pc(at, true_sharing ? at->words & words : 0);
-    const Addr line = VG_ROUNDDN(a, RTM_LINE);
-    const UWord key = mix(mix(mix(vs->key, vpc), rpc), line + true_sharing);
-    struct rtm_conflict *c = VG_(HT_lookup)(conflicts, key);
+    const UChar shared = at ? at->words & words : 0;
+    struct rtm_site *site = victim->tx.site;
+    const Addr requester = rtm_cur ? VG_(get_IP)(rtm_cur->tid) : 0;
+    const Addr pc = victims_pc(at, shared);
+    struct rtm_conflict **recent = &recent_conflicts[(a / RTM_LINE + pc + requester) % RECENT];
+    struct rtm_conflict *c = *recent;
 
-    if (!c) {
-        if (VG_(HT_count_nodes)(conflicts) >= RTM_MAX_CONFLICTS) {
-            rtm_counts.conflicts_lost++;
+    if (!c || c->victim_pc != pc || c->requester_pc != requester || c->victim_site != site ||
+        c->addr / RTM_LINE != a / RTM_LINE || c->true_sharing != (shared != 0)) {
+        c = conflict_like((struct rtm_conflict){.victim_site = site,
+                                                .victim_pc = pc,
+                                                .requester_pc = requester,
+                                                .addr = a,
+                                                .true_sharing = shared != 0});
+        if (!c) {
             return;
         }
-        c = VG_(calloc)("rtm.conflict", 1, sizeof *c);
-        c->key = key;
-        c->victim_site = vs;
-        c->requester_site = rs;
-        c->victim_pc = vpc;
-        c->requester_pc = rpc;
-        c->addr = a;
-        c->true_sharing = true_sharing;
-        rtm_heap_find(a, &c->heap);
-        VG_(HT_add_node)(conflicts, c);
+        *recent = c;
     }
     c->count++;
     c->writes += requester_writes;
@@ -256,6 +278,7 @@ rtm_report_reset(void)
     rtm_n_ended = 0;
     VG_(HT_destruct)(conflicts, VG_(free));
     VG_(HT_destruct)(unfriendlies, VG_(free));
+    VG_(memset)(recent_conflicts, 0, sizeof recent_conflicts);
     conflicts = VG_(HT_construct)("rtm.conflicts");
     unfriendlies = VG_(HT_construct)("rtm.unfriendly");
     VG_(HT_ResetIter)(sites);

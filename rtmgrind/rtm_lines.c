@@ -13,8 +13,8 @@
 #include "rtm_lines.h"
 
 struct rtm_line *rtm_buckets[RTM_BUCKETS];
+ULong rtm_n_lines, rtm_last_met;
 static struct rtm_line *free_lines;
-static ULong n_lines;
 
 static struct rtm_line *
 new_lines(void)
@@ -47,10 +47,10 @@ rtm_find_or_add_line(Addr line)
     l->readers = 0;
     l->writer = -1;
     l->last = RTM_UNKNOWN;
-    bucket = &rtm_buckets[rtm_spread(line) >> (32 - RTM_BUCKET_BITS)];
+    bucket = rtm_bucket(line);
     l->next = *bucket;
     *bucket = l;
-    n_lines++;
+    rtm_n_lines++;
     return l;
 }
 
@@ -71,7 +71,7 @@ drop_idle(void)
             l->addr = 1; /* no line, for who remembers where it was: line_of() */
             l->next = free_lines;
             free_lines = l;
-            n_lines--;
+            rtm_n_lines--;
         }
     }
 }
@@ -79,14 +79,10 @@ drop_idle(void)
 void
 rtm_lines_trim(void)
 {
-    enum { MOST = 1 << 17 };
     Int i;
 
-    if (n_lines < MOST) {
-        return;
-    }
     drop_idle();
-    if (n_lines < MOST / 2) {
+    if (rtm_n_lines < RTM_MOST_LINES / 2) {
         return;
     }
     for (i = 0; i < RTM_BUCKETS; i++) {
@@ -124,7 +120,6 @@ rtm_lines_release(struct rtm_tx *tx)
 /* Average cycles between two transfers, weighted towards the latest: how often
  * threads meet where there are no transactions. */
 static ULong gap_avg = 1000, last_transfer;
-static ULong last_met; /* when a line was transferred, or a transaction lost one */
 
 void
 rtm_note_transfer(void)
@@ -133,7 +128,7 @@ rtm_note_transfer(void)
     const ULong gap = now > last_transfer ? now - last_transfer : 0;
 
     gap_avg += ((Long)(gap < 100000 ? gap : 100000) - (Long)gap_avg) / 16;
-    last_transfer = last_met = now;
+    last_transfer = rtm_last_met = now;
     rtm_clock_add(rtm_opt.cost_line);
 }
 
@@ -143,13 +138,6 @@ rtm_transfer_gap(ULong now)
     const ULong gap = now > last_transfer ? now - last_transfer : 0;
 
     return gap > gap_avg ? gap : gap_avg;
-}
-
-/* Have threads used each other's lines lately? */
-Bool
-rtm_met_lately(ULong now)
-{
-    return now < last_met + 1000 * 1000;
 }
 
 static const struct rtm_touch *
@@ -162,15 +150,13 @@ touch_at(struct rtm_tx *tx, Addr line)
 
 /* Abort the transaction on `core`, which lost the line to another access. */
 static void
-lose(Int core, const struct rtm_access *x)
+lose(Int core, const struct rtm_access x)
 {
     struct rtm_thread *victim = rtm_on_core[core];
 
     tl_assert(victim && victim != rtm_cur);
-    tl_assert(victim->tx.state == RTM_TX_LIVE);
-    rtm_count_conflict(victim, touch_at(&victim->tx, rtm_line_at(x->at)), x->at, x->words,
-                       x->write);
-    last_met = rtm_clock();
+    rtm_count_conflict(victim, touch_at(&victim->tx, rtm_line_at(x.at)), x.at, x.words, x.write);
+    rtm_last_met = rtm_clock();
     rtm_tx_abort_parked(victim, RTM_CONFLICT | RTM_RETRY, RTM_C_CONFLICT, NULL);
 }
 
@@ -180,13 +166,13 @@ rtm_take(const struct rtm_line *l, Int me, struct rtm_access x)
     ULong readers;
 
     if (l->writer >= 0 && l->writer != me) {
-        lose(l->writer, &x);
+        lose(l->writer, x);
     }
     if (!x.write) {
         return;
     }
     readers = l->readers & ~(me >= 0 ? 1ULL << me : 0ULL);
     for (; readers; readers &= readers - 1) {
-        lose(__builtin_ctzll(readers), &x);
+        lose(__builtin_ctzll(readers), x);
     }
 }

@@ -33,10 +33,17 @@ rtm_line_at(Addr a)
     return VG_ROUNDDN(a, RTM_LINE);
 }
 
+/* Neighbours lie side by side; what is 4 MiB apart, as stacks may be, does not come together. */
+static inline struct rtm_line **
+rtm_bucket(Addr line)
+{
+    return &rtm_buckets[(line / RTM_LINE + (line >> 22) * 0x9E37) % RTM_BUCKETS];
+}
+
 static inline struct rtm_line *
 rtm_find_line(Addr line)
 {
-    struct rtm_line *l = rtm_buckets[rtm_spread(line) >> (32 - RTM_BUCKET_BITS)];
+    struct rtm_line *l = *rtm_bucket(line);
 
     while (l && l->addr != line) {
         l = l->next;

@@ -155,10 +155,10 @@ struct rtm_site;
 struct rtm_touch {
     struct rtm_line *line;
     Addr addr;
-    Addr pc[RTM_LINE / 8]; /* first access to each 8-byte word, or 0 */
-    UChar words;           /* words accessed */
+    _Alignas(16) UChar old[RTM_LINE]; /* contents before the first write */
+    Addr pc[RTM_LINE / 8];            /* first access to each 8-byte word, or 0 */
+    UChar words;                      /* words accessed */
     Bool read, write;
-    UChar old[RTM_LINE]; /* contents before the first write */
 };
 
 enum rtm_tx_state { RTM_TX_NONE = 0, RTM_TX_LIVE, RTM_TX_DOOMED };
@@ -177,6 +177,7 @@ enum { RTM_SEEN = 1024 };
 struct rtm_tx {
     enum rtm_tx_state state;
     Int core; /* slot in the lines' reader masks */
+    UInt gen;
     Int nest;
     UInt status; /* when doomed */
     enum rtm_cause cause;
@@ -194,7 +195,6 @@ struct rtm_tx {
     ULong *index; /* open-addressed, 2 * cap_touch: gen << 32 | place in touch */
     UShort set_count[RTM_MAX_SETS];
     struct rtm_seen seen[RTM_SEEN];
-    UInt gen;
     _Alignas(RTM_LINE) UChar saved[sizeof(VexGuestAMD64State)];
 };
 
@@ -299,8 +299,6 @@ Bool rtm_own_request(struct rtm_thread *t);
 
 /* rtm_sched.c */
 void rtm_sched_thread_new(ThreadId tid, ThreadId parent);
-void rtm_sched_child_is(Int lwp);
-void rtm_sched_thread_exit(ThreadId tid);
 void rtm_sched_dying(void);      /* let every thread run: shutdown */
 void rtm_sched_leave_soon(void); /* end the time slice at the next block */
 void rtm_sched_wake(struct rtm_thread *t, ULong at);
@@ -308,6 +306,10 @@ void rtm_sched_kick(ThreadId tid); /* recheck a blocked thread; 0: all */
 void rtm_sched_yield(void);
 void rtm_sched_refresh(void); /* recompute deadline */
 ULong rtm_sched_makespan(void);
+
+/* rtm_biglock.c */
+void rtm_sched_child_is(Int lwp);
+void rtm_sched_thread_exit(ThreadId tid);
 
 /* Virtual time of the running thread. */
 static inline ULong
@@ -330,33 +332,19 @@ Int rtm_sched_threads_live(void);
 extern ULong rtm_nondeterministic; /* real waits */
 extern Bool rtm_forked_child;      /* this process is a forked copy */
 
-/* Copy n bytes, a multiple of 16: the core's memcpy goes a word at a time. */
-static inline void
-rtm_copy(void *to, const void *from, SizeT n)
+/* Must a thread that is in no transaction have its accesses checked? */
+static inline Bool
+rtm_checks_plain(void)
 {
-    typedef ULong pair __attribute__((vector_size(16), aligned(1), may_alias));
-    pair *t = to;
-    const pair *f = from;
-    SizeT i;
-
-    for (i = 0; i < n / sizeof *t; i++) {
-        t[i] = f[i];
-    }
-}
-
-/* Must the running thread, which is in no transaction, have its accesses checked? */
-static inline void
-rtm_sched_active(void)
-{
-    rtm_cur->shadow->active = rtm_hooks_on && (rtm_live > 0 || rtm_opt.coherence);
+    return rtm_hooks_on && (rtm_live > 0 || rtm_opt.coherence);
 }
 
 /* rtm_txn.c */
 void rtm_tx_abort_parked(struct rtm_thread *victim, UInt status, enum rtm_cause cause,
                          const HChar *what);
 void rtm_tx_doom(UInt status, enum rtm_cause cause, const HChar *what);
-void rtm_tx_page_fault(void);             /* of the running one: doomed */
-void rtm_tx_settle(struct rtm_thread *t); /* roll back if doomed */
+void rtm_tx_page_fault(void);                /* of the running one: doomed */
+void rtm_tx_roll_back(struct rtm_thread *t); /* one that is doomed */
 void rtm_tx_abort_all(enum rtm_cause cause, const HChar *what);
 void rtm_tx_forget_others(struct rtm_thread *me); /* after fork */
 HWord rtm_help_xbegin(HWord gs, HWord pc, HWord fallback);
@@ -368,9 +356,24 @@ HWord rtm_help_insn(void);
 ULong rtm_help_rdtsc(void);
 void rtm_help_rdtscp(VexGuestAMD64State *gs);
 void rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx);
-void rtm_hooks_update(ULong now);
-Bool rtm_tx_lately(ULong now);
+void rtm_hooks_update(ULong now); /* while no transaction is live */
+extern ULong rtm_last_tx;         /* when one ended last */
 extern ULong rtm_tx_cycles_avg;
+
+static inline void
+rtm_tx_settle(struct rtm_thread *t)
+{
+    if (t->tx.state == RTM_TX_DOOMED) {
+        rtm_tx_roll_back(t);
+    }
+}
+
+/* Were there transactions lately? Then threads are interleaved for them. */
+static inline Bool
+rtm_tx_lately(ULong now)
+{
+    return rtm_live > 0 || (rtm_hooks_on && now < rtm_last_tx + 1000 * 1000);
+}
 
 /* rtm_track.c */
 #define RTM_ACCESS_LIST(F) F(1) F(2) F(4) F(8) F(16) F(32)
@@ -395,13 +398,16 @@ void rtm_kernel_forget_others(ThreadId me);
 /* rtm_lines.c */
 void rtm_lines_release(struct rtm_tx *tx); /* its sets are empty again */
 ULong rtm_transfer_gap(ULong now);         /* cycles between two line transfers, on average */
-Bool rtm_met_lately(ULong now);
+extern ULong rtm_last_met;                 /* when one was transferred, or a transaction lost one */
+enum { RTM_MOST_LINES = 1 << 17 };
+extern ULong rtm_n_lines;  /* in the table; from so many on: */
 void rtm_lines_trim(void); /* bound the memory of idle lines */
 
-static inline UInt
-rtm_spread(Addr line)
+/* Have threads used each other's lines lately? */
+static inline Bool
+rtm_met_lately(ULong now)
 {
-    return (UInt)((line >> 6) * 0x9E3779B97F4A7C15ULL >> 32);
+    return now < rtm_last_met + 1000 * 1000;
 }
 
 /* rtm_decode.c */

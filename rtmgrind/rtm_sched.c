@@ -35,7 +35,6 @@ enum {
 };
 
 static ULong rng = 1;
-static volatile Int guard;
 
 /* ------------------------------------------------------------------ */
 /* Small things                                                        */
@@ -43,9 +42,8 @@ static volatile Int guard;
 void
 rtm_lock_guard(void)
 {
-    while (__atomic_exchange_n(&guard, 1, __ATOMIC_ACQUIRE)) {
-        rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
-    }
+    rtm_lock_guard_of_turn();
+    rtm_sched.changed = True;
 }
 
 void
@@ -54,7 +52,7 @@ rtm_unlock_guard(void)
     struct rtm_thread *t = rtm_sched.to_wake;
 
     rtm_sched.to_wake = NULL;
-    __atomic_store_n(&guard, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&rtm_sched.guard, 0, __ATOMIC_RELEASE);
     if (t) {
         rtm_raw_syscall(__NR_futex, (HWord)&t->wake_word, FUTEX_WAKE_PRIVATE, 1, 0);
     }
@@ -63,7 +61,8 @@ rtm_unlock_guard(void)
 void
 rtm_reset_guard(void)
 {
-    guard = 0;
+    rtm_sched.guard = 0;
+    rtm_sched.changed = True;
 }
 
 void
@@ -155,28 +154,64 @@ struct queue {
     ULong when, second;
 };
 
-static struct queue
-survey(void)
+/* Who may be next, the running thread among them, and where it says when: what survey() goes by.
+ * From one turn to the next only those times change, unless rtm_sched.changed. */
+static struct {
+    const ULong *when;
+    struct rtm_thread *thread;
+} candidates[RTM_MAX_THREADS];
+static Int n_candidates;
+
+static void
+find_candidates(void)
 {
-    struct queue q = {NULL, RTM_NEVER, RTM_NEVER};
     ULong when;
     Int i;
 
+    n_candidates = 0;
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *t = &rtm_threads[i];
-        if (!candidate(t, &when)) {
-            continue;
-        }
-        if (!q.first || when < q.when || (when == q.when && tie(t, when) < tie(q.first, when))) {
-            q.second = q.when;
-            q.first = t;
-            q.when = when;
-        }
-        else if (when < q.second) {
-            q.second = when;
+        if (candidate(t, &when)) {
+            candidates[n_candidates].when = t->state == RTM_T_BLOCKED ? &t->wake_at : &t->clock;
+            candidates[n_candidates++].thread = t;
         }
     }
-    return q;
+}
+
+/* Of those that say the same time, who is first? */
+static struct rtm_thread *
+first_at(ULong when)
+{
+    struct rtm_thread *first = NULL;
+    Int i;
+
+    for (i = 0; i < n_candidates; i++) {
+        struct rtm_thread *t = candidates[i].thread;
+        if (*candidates[i].when == when && (!first || tie(t, when) < tie(first, when))) {
+            first = t;
+        }
+    }
+    return first;
+}
+
+/* Who is first changes all the time: a loop that does not branch on it is the fastest. */
+static inline __attribute__((always_inline)) struct queue
+survey(void)
+{
+    ULong first = RTM_NEVER, second = RTM_NEVER;
+    Int i, at = -1;
+
+    for (i = 0; i < n_candidates; i++) {
+        const ULong when = *candidates[i].when;
+        const Bool sooner = when < first;
+        second = sooner ? first : when < second ? when : second;
+        at = sooner ? i : at;
+        first = sooner ? when : first;
+    }
+    return (struct queue){at < 0            ? NULL
+                          : second == first ? first_at(first)
+                                            : candidates[at].thread,
+                          first, second};
 }
 
 /* How far a thread may run ahead: short transactions need fine interleaving,
@@ -249,6 +284,8 @@ static void
 set_deadline(void)
 {
     if (rtm_cur) {
+        find_candidates(); /* this time without the running thread */
+        rtm_sched.changed = True;
         rtm_cur->shadow->deadline = deadline_of(rtm_cur, survey().when);
     }
 }
@@ -264,15 +301,15 @@ rtm_sched_refresh(void)
 static void
 grant(struct rtm_thread *t, ULong next)
 {
+    volatile struct rtm_shadow *shadow = t->shadow;
+
     t->state = RTM_T_RUNNING;
     rtm_cur = t;
-    rtm_sched.awaited = NULL;
     rtm_sched.last_grant = t->clock;
-    t->shadow->clock = t->clock;
-    t->shadow->deadline = deadline_of(t, next);
-    t->shadow->in_tx = t->tx.state != RTM_TX_NONE;
-    rtm_sched_active();
-    t->shadow->active |= t->shadow->in_tx;
+    shadow->clock = t->clock;
+    shadow->deadline = deadline_of(t, next);
+    shadow->in_tx = t->tx.state != RTM_TX_NONE;
+    shadow->active = t->tx.state != RTM_TX_NONE || rtm_checks_plain();
 }
 
 /* The wait of q's first thread is over, or a timer fires, whichever comes first. ret: did it? Not
@@ -283,6 +320,7 @@ pass_time(const struct queue *q)
     const ULong timer = rtm_timer_due(NULL), when = timer < q->when ? timer : q->when;
     struct rtm_thread *t = q->first;
 
+    rtm_sched.changed = True;
     if (when == RTM_NEVER || ((!t || t->state == RTM_T_BLOCKED) && rtm_too_early(when))) {
         return False;
     }
@@ -306,7 +344,13 @@ rtm_pick(void)
     tl_assert(!rtm_cur);
     rtm_sched.awaited = NULL;
     for (;;) {
-        rtm_fill_cores();
+        if (rtm_sched.queued) {
+            rtm_fill_cores();
+        }
+        if (rtm_sched.changed) {
+            find_candidates();
+            rtm_sched.changed = False;
+        }
         q = survey();
         t = q.first;
         if (t && t->state != RTM_T_BLOCKED && (!rtm_sched.timers || q.when < rtm_timer_due(NULL))) {
@@ -363,51 +407,6 @@ rtm_sched_thread_new(ThreadId tid, ThreadId parent)
     rtm_fill_cores();
     set_deadline();
     rtm_unlock_guard();
-}
-
-/* clone has returned lwp to the parent; the child may have come by already. */
-void
-rtm_sched_child_is(Int lwp)
-{
-    Int i;
-
-    rtm_lock_guard();
-    for (i = 1; i <= rtm_sched.max_thread; i++) {
-        struct rtm_thread *t = &rtm_threads[i];
-        if (t->state == RTM_T_NEW && t->lwp == 0) {
-            t->lwp = lwp;
-        }
-    }
-    rtm_unlock_guard();
-}
-
-void
-rtm_sched_thread_exit(ThreadId tid)
-{
-    struct rtm_thread *t = &rtm_threads[tid];
-    Int i;
-
-    rtm_lock_guard();
-    if (t->state == RTM_T_NEW) { /* clone failed */
-        rtm_leave_core(t);
-        t->state = RTM_T_FREE;
-        rtm_sched.n_threads--;
-        rtm_unlock_guard();
-        return;
-    }
-    t->exiting = True;
-    rtm_unlock_guard();
-    if (!t->clear_child_tid) {
-        return;
-    }
-    /* The kernel clears this word and wakes who waits for it once the thread is really gone.  The
-       next thread that runs waits for that (rtm_biglock.c); here is the wake, in virtual time. */
-    for (i = 1; i <= rtm_sched.max_thread; i++) {
-        struct rtm_thread *w = &rtm_threads[i];
-        if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX && w->futex == t->clear_child_tid) {
-            rtm_sched_wake(w, rtm_clock() + rtm_opt.cost_wake);
-        }
-    }
 }
 
 void

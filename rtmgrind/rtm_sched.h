@@ -19,6 +19,8 @@ struct rtm_sched {
     Int max_thread;             /* highest slot in use */
     Int n_threads;
     Bool queued;                /* perhaps somebody waits for a core */
+    Bool changed;               /* since the last turn: a thread's state or core */
+    volatile Int guard;         /* the lock of what these three files keep */
     struct rtm_thread *to_wake; /* by whoever releases guard */
     ULong makespan, last_grant;
     ULong cpu;    /* cycles that threads ran, but for the turn of the running one */
@@ -49,8 +51,16 @@ rtm_cpu_now(Int lwp)
  * nobody can run. */
 extern struct rtm_thread *rtm_holder;
 
-/* The lock of what these three files keep; held for short, never over a wait. */
+/* rtm_sched.guard: held for short, never over a wait. For a turn: who takes it says itself what it
+ * changes. */
 void rtm_lock_guard(void);
+static inline void
+rtm_lock_guard_of_turn(void)
+{
+    while (__atomic_exchange_n(&rtm_sched.guard, 1, __ATOMIC_ACQUIRE)) {
+        rtm_raw_syscall(__NR_sched_yield, 0, 0, 0, 0);
+    }
+}
 void rtm_unlock_guard(void);
 void rtm_reset_guard(void); /* in a forked child */
 void rtm_sched_seed(void);
@@ -92,11 +102,18 @@ Bool rtm_poll_is_ready(const struct rtm_thread *t);
 void rtm_sched_unblock(struct rtm_thread *t, ULong at);
 
 /* rtm_cores.c */
-void rtm_make_ready(struct rtm_thread *t);
 void rtm_leave_core(struct rtm_thread *t);
 void rtm_fill_cores(void); /* idle cores take threads from the queue */
 void rtm_end_slice(struct rtm_thread *t);
 void rtm_enqueue(struct rtm_thread *t);
+static inline void
+rtm_make_ready(struct rtm_thread *t)
+{
+    t->state = RTM_T_READY;
+    if (t->core < 0) {
+        rtm_enqueue(t);
+    }
+}
 struct rtm_thread *rtm_first_in_queue(void);
 
 /* rtm_biglock.c */

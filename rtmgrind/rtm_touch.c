@@ -3,13 +3,19 @@
  * What a transaction has touched: its read and write set, line by line.
  */
 
-#include "rtm_touch.h"
+#include "rtm_lines.h"
+
+static UInt
+spread(Addr line)
+{
+    return (UInt)((line >> 6) * 0x9E3779B97F4A7C15ULL >> 32);
+}
 
 static void
 index_touch(struct rtm_tx *tx, Int i)
 {
     const UInt mask = 2 * (UInt)tx->cap_touch - 1;
-    UInt h = rtm_spread(tx->touch[i].addr) & mask;
+    UInt h = spread(tx->touch[i].addr) & mask;
 
     while (tx->index[h] >> 32 == tx->gen) {
         h = (h + 1) & mask;
@@ -17,20 +23,25 @@ index_touch(struct rtm_tx *tx, Int i)
     tx->index[h] = (ULong)tx->gen << 32 | (UInt)i;
 }
 
-/* The index is made when somebody looks: most transactions end without. */
+/* The index is made when somebody looks for a line that another has taken the place of in `seen`:
+ * most transactions end without. */
 Int
 rtm_touch_of(struct rtm_tx *tx, Addr line)
 {
+    const struct rtm_seen *s = &tx->seen[line / RTM_LINE % RTM_SEEN];
     const UInt mask = 2 * (UInt)tx->cap_touch - 1;
     UInt h;
 
     if (tx->n_touch == 0) {
         return -1;
     }
+    if (s->gen == tx->gen && s->line->addr == line) {
+        return s->touch;
+    }
     for (; tx->n_indexed < tx->n_touch; tx->n_indexed++) {
         index_touch(tx, tx->n_indexed);
     }
-    for (h = rtm_spread(line) & mask; tx->index[h] >> 32 == tx->gen; h = (h + 1) & mask) {
+    for (h = spread(line) & mask; tx->index[h] >> 32 == tx->gen; h = (h + 1) & mask) {
         const Int i = (Int)(UInt)tx->index[h];
         if (tx->touch[i].addr == line) {
             return i;

@@ -8,6 +8,30 @@
 
 #include "rtm_priv.h"
 
+/* Copy n bytes, a multiple of 16: the core's memcpy goes a word at a time. */
+typedef ULong rtm_pair __attribute__((vector_size(16), aligned(1), may_alias));
+static inline __attribute__((always_inline)) void
+rtm_copy(void *to, const void *from, SizeT n)
+{
+    rtm_pair *t = to;
+    const rtm_pair *f = from;
+    SizeT i;
+
+#pragma GCC unroll 16
+    for (i = 0; i < n / sizeof *t; i++) {
+        t[i] = f[i];
+    }
+}
+
+static inline Bool
+rtm_lines_differ(const void *a, const void *b)
+{
+    const rtm_pair *x = a, *y = b;
+    const rtm_pair d = (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]);
+
+    return (d[0] | d[1]) != 0;
+}
+
 void rtm_new_generation(struct rtm_tx *tx); /* of what is known; at its begin */
 void rtm_grow_touch(struct rtm_tx *tx);
 
@@ -20,32 +44,16 @@ rtm_set_count(struct rtm_tx *tx, Addr line)
 
 Int rtm_touch_of(struct rtm_tx *tx, Addr line); /* its place in tx->touch, or -1 */
 
-static inline Int
-rtm_new_touch(struct rtm_tx *tx, struct rtm_line *l, Addr line)
-{
-    struct rtm_touch *t;
-
-    if (tx->n_touch == tx->cap_touch) {
-        rtm_grow_touch(tx);
-    }
-    t = &tx->touch[tx->n_touch++];
-    t->line = l;
-    t->addr = line;
-    t->words = 0;
-    t->read = t->write = False;
-    return tx->n_touch - 1;
-}
-
+/* The running thread's access is the first one to these words. */
 static inline void
-rtm_note_words(struct rtm_touch *t, UInt words)
+rtm_note_words(struct rtm_touch *t, UInt fresh)
 {
-    UInt fresh = words & ~t->words;
     const Addr pc = rtm_cur->gs->guest_RIP;
 
-    t->words |= words;
-    for (; fresh; fresh &= fresh - 1) {
+    do {
         t->pc[__builtin_ctz(fresh)] = pc;
-    }
+        fresh &= fresh - 1;
+    } while (fresh);
 }
 
 #endif

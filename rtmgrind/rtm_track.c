@@ -18,17 +18,14 @@ is_known(const struct rtm_seen *s, const struct rtm_tx *tx, const struct rtm_acc
            (!x.write || s->written);
 }
 
-/* Nothing is to be done about the access but to note it: the line's entry is at hand, nobody loses
- * it, it need not be moved. A transaction that has seen the line still holds it. */
+/* Nothing is to be done about the access but to note it: nobody loses the line, which s knows, it
+ * need not be moved. A transaction that has seen the line still holds it. */
 INLINE Bool
 is_usual(const struct rtm_tx *tx, const struct rtm_seen *s, const struct rtm_access x)
 {
     const struct rtm_line *l = s->line;
     const ULong mine = 1ULL << tx->core;
 
-    if (UNLIKELY_(!l || l->addr != rtm_line_at(x.at) || tx->suspended || rtm_opt.page_faults)) {
-        return False;
-    }
     if (s->gen == tx->gen) {
         return !x.write || !(l->readers & ~mine);
     }
@@ -54,39 +51,77 @@ count_write(struct rtm_tx *tx, Addr line)
     }
 }
 
-/* i: the line's place in tx->touch, -1: it is new. */
 INLINE void
-note(struct rtm_tx *tx, struct rtm_seen *s, Int i, const struct rtm_access x)
+save_line(struct rtm_touch *t, const struct rtm_access x)
 {
-    const Bool seen = s->gen == tx->gen;
-    struct rtm_line *l = s->line;
-    struct rtm_touch *t;
-
-    if (i < 0) {
-        i = rtm_new_touch(tx, l, rtm_line_at(x.at));
-    }
-    t = &tx->touch[i];
-    if (x.write && !t->write) {
+    if (x.write) {
         /* May fault (the page may be missing): nothing depends on it yet. */
         rtm_copy(t->old, (const void *)rtm_line_at(x.at), RTM_LINE);
     }
+}
+
+/* The transaction holds the line from now on. */
+INLINE void
+hold(struct rtm_tx *tx, struct rtm_line *l, const struct rtm_access x)
+{
+    if (x.write) {
+        l->writer = tx->core;
+        count_write(tx, rtm_line_at(x.at));
+    }
+    else {
+        l->readers |= 1ULL << tx->core;
+        count_read(tx);
+    }
+}
+
+/* A line that is new to the transaction; there is room. */
+INLINE void
+note_line(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
+{
+    struct rtm_touch *t;
+
+    t = &tx->touch[tx->n_touch];
+    save_line(t, x);
+    t->line = s->line;
+    t->addr = rtm_line_at(x.at);
+    t->words = (UChar)x.words;
+    t->read = !x.write;
+    t->write = x.write;
     rtm_note_words(t, x.words);
+    s->touch = tx->n_touch++;
+    s->words = (UChar)x.words;
+    s->written = x.write;
+    s->gen = tx->gen;
+    if (x.write) {
+        s->line->last = tx->core;
+    }
+    hold(tx, s->line, x);
+}
+
+/* i: its place in tx->touch. */
+INLINE void
+note_words(struct rtm_tx *tx, struct rtm_seen *s, Int i, const struct rtm_access x)
+{
+    const Bool seen = s->gen == tx->gen;
+    struct rtm_touch *t = &tx->touch[i];
+
+    if (!t->write) {
+        save_line(t, x);
+    }
+    if (x.words & ~t->words) {
+        rtm_note_words(t, x.words & ~t->words);
+        t->words |= (UChar)x.words;
+    }
     s->touch = i;
     s->words = (UChar)(x.words | (seen ? s->words : 0));
     s->written = x.write || (seen && s->written);
     s->gen = tx->gen;
     if (x.write) {
-        l->last = tx->core;
+        s->line->last = tx->core;
     }
-    if (x.write && !t->write) {
-        t->write = True;
-        l->writer = tx->core;
-        count_write(tx, rtm_line_at(x.at));
-    }
-    else if (!x.write && !t->read) {
-        t->read = True;
-        l->readers |= 1ULL << tx->core;
-        count_read(tx);
+    if (x.write ? !t->write : !t->read) {
+        *(x.write ? &t->write : &t->read) = True;
+        hold(tx, s->line, x);
     }
 }
 
@@ -120,26 +155,54 @@ unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
         s->line = l;
         s->gen = 0;
     }
-    note(tx, s, i, x);
+    if (i >= 0) {
+        note_words(tx, s, i, x);
+        return;
+    }
+    if (tx->n_touch == tx->cap_touch) {
+        rtm_grow_touch(tx);
+    }
+    note_line(tx, s, x);
 }
 
+INLINE struct rtm_seen *
+seen_at(struct rtm_tx *tx, Addr a)
+{
+    return &tx->seen[a / RTM_LINE % RTM_SEEN];
+}
+
+/* Something new, in a transaction. */
 INLINE void
 tx_access(struct rtm_tx *tx, const struct rtm_access x)
 {
-    struct rtm_seen *s = &tx->seen[rtm_line_at(x.at) / RTM_LINE % RTM_SEEN];
+    struct rtm_seen *s = seen_at(tx, x.at);
 
-    if (is_known(s, tx, x)) {
-        return;
-    }
-    if (UNLIKELY_(!is_usual(tx, s, x))) {
+    if (UNLIKELY_(!s->line || s->line->addr != rtm_line_at(x.at) || tx->suspended ||
+                  rtm_opt.page_faults || !is_usual(tx, s, x))) {
         unusual_access(tx, s, x);
-        return;
     }
-    note(tx, s, s->gen == tx->gen ? s->touch : -1, x);
+    else if (s->gen != tx->gen) {
+        note_line(tx, s, x);
+    }
+    else {
+        note_words(tx, s, s->touch, x);
+    }
 }
 
-/* l: the table's entry, or NULL */
-INLINE void
+static __attribute__((noinline)) void
+tx_load(struct rtm_tx *tx, Addr at, UInt words)
+{
+    tx_access(tx, (struct rtm_access){at, words, False});
+}
+
+static __attribute__((noinline)) void
+tx_store(struct rtm_tx *tx, Addr at, UInt words)
+{
+    tx_access(tx, (struct rtm_access){at, words, True});
+}
+
+/* Outside of transactions, to a line that the table has, l, or, NULL, that it has not. */
+static __attribute__((noinline)) void
 plain_access(struct rtm_line *l, const struct rtm_access x)
 {
     const Int me = rtm_cur->core;
@@ -157,62 +220,76 @@ plain_access(struct rtm_line *l, const struct rtm_access x)
     }
 }
 
+/* Nothing is to be done about an access outside of transactions: nobody loses the line, l or NULL,
+ * and it need not be moved. Most are to lines that no transaction used, or that this core has to
+ * itself. */
+INLINE Bool
+is_free(const struct rtm_line *l, Bool write)
+{
+    if (!l) {
+        return !write || !rtm_opt.coherence;
+    }
+    if (l->writer >= 0 || (write && l->readers)) {
+        return False;
+    }
+    return l->last == rtm_cur->core ||
+           (write ? l->last == RTM_UNKNOWN && !rtm_opt.coherence : l->last < 0);
+}
+
+/* The words of a line that an access touches. */
+INLINE UInt
+words_at(Addr a, SizeT n)
+{
+    const UInt from = a % RTM_LINE / 8, to = (a + n - 1) % RTM_LINE / 8;
+
+    return n > 8 ? (2u << to) - (1u << from) : 1u << from | 1u << to;
+}
+
+/* n bytes in one line. Most accesses change nothing in the tables. */
 INLINE void
-access_line(const struct rtm_access x)
+access_line(Addr a, SizeT n, Bool write)
 {
     struct rtm_tx *tx = &rtm_cur->tx;
 
     if (tx->state == RTM_TX_NONE) {
-        plain_access(rtm_find_line(rtm_line_at(x.at)), x);
+        struct rtm_line *l = rtm_find_line(rtm_line_at(a));
+        if (UNLIKELY_(!is_free(l, write))) {
+            plain_access(l, (struct rtm_access){a, words_at(a, n), write});
+        }
+        return;
+    }
+    const struct rtm_access x = {a, words_at(a, n), write};
+    if (is_known(seen_at(tx, a), tx, x)) {
+        return;
+    }
+    if (write) {
+        tx_store(tx, a, x.words);
     }
     else {
-        tx_access(tx, x);
+        tx_load(tx, a, x.words);
     }
 }
 
 static __attribute__((noinline)) void
 access_range(Addr a, SizeT n, Bool write)
 {
-    Addr line = rtm_line_at(a);
-    const Addr last = rtm_line_at(a + n - 1);
+    const Addr end = a + n;
 
-    if (n == 0) {
-        return;
-    }
-    for (;; line += RTM_LINE) {
-        access_line(rtm_part_of(line, a, n, write));
-        if (line == last) {
-            break;
-        }
+    while (a < end) {
+        const Addr line_end = rtm_line_at(a) + RTM_LINE;
+        access_line(a, (end < line_end ? end : line_end) - a, write);
+        a = line_end;
     }
 }
 
-static __attribute__((noinline)) void
-load_line(Addr at, UInt words)
-{
-    access_line((struct rtm_access){at, words, False});
-}
-
-static __attribute__((noinline)) void
-store_line(Addr at, UInt words)
-{
-    access_line((struct rtm_access){at, words, True});
-}
-
-/* Most accesses are within a line and change nothing in the tables. */
 INLINE void
 access_few(Addr a, SizeT n, Bool write)
 {
-    const UInt from = a % RTM_LINE, to = from + (UInt)n - 1;
-
-    if (UNLIKELY_(to >= RTM_LINE)) {
+    if (UNLIKELY_(a % RTM_LINE > RTM_LINE - n)) {
         access_range(a, n, write);
     }
-    else if (write) {
-        store_line(a, (2u << to / 8) - (1u << from / 8));
-    }
     else {
-        load_line(a, (2u << to / 8) - (1u << from / 8));
+        access_line(a, n, write);
     }
 }
 

@@ -21,8 +21,8 @@
 Int rtm_live;
 Bool rtm_hooks_on;
 ULong rtm_tx_cycles_avg = 400;
+ULong rtm_last_tx;
 static Bool hooks_wanted;
-static ULong last_tx; /* when one ended last */
 
 const HChar *const rtm_cause_name[RTM_C_LAST] = {
     "conflict", "capacity_write", "capacity_read", "explicit", "syscall", "instruction",
@@ -55,7 +55,7 @@ clock_of(struct rtm_thread *t)
 static void
 note_length(ULong now, ULong cycles)
 {
-    last_tx = now > last_tx ? now : last_tx;
+    rtm_last_tx = now > rtm_last_tx ? now : rtm_last_tx;
     rtm_tx_cycles_avg += ((Long)cycles - (Long)rtm_tx_cycles_avg) / 16;
 }
 
@@ -72,21 +72,18 @@ roll_back(struct rtm_thread *t, UInt status)
 {
     /* host_EvC_FAILADDR and host_EvC_COUNTER belong to the dispatcher. */
     const SizeT skip = offsetof(VexGuestAMD64State, guest_RAX);
-    struct rtm_tx *tx = &t->tx;
-    VexGuestAMD64State *saved = (VexGuestAMD64State *)tx->saved;
-    Int i;
+    const struct rtm_tx *tx = &t->tx;
+    const struct rtm_touch *w = tx->touch + tx->n_touch;
 
-    for (i = tx->n_touch - 1; i >= 0; i--) {
-        const struct rtm_touch *w = &tx->touch[i];
-        void *line = (void *)w->addr;
+    while (w-- > tx->touch) {
         /* A store to a read-only page faulted and changed nothing: leave the page alone. */
-        if (w->write && VG_(memcmp)(line, w->old, RTM_LINE) != 0) {
+        if (w->write && rtm_lines_differ((const void *)w->addr, w->old)) {
             rtm_kernel_restore(w->addr, w->old);
         }
     }
-    saved->guest_RAX = status;
-    saved->guest_RIP = tx->fallback;
     rtm_copy((UChar *)t->gs + skip, tx->saved + skip, RTM_EXTENDED - skip);
+    t->gs->guest_RAX = status;
+    t->gs->guest_RIP = tx->fallback;
     if (t->shadow->extended) {
         copy_extended((UChar *)t->gs, tx->saved);
         t->shadow->extended = 0;
@@ -160,13 +157,9 @@ rtm_tx_page_fault(void)
 }
 
 void
-rtm_tx_settle(struct rtm_thread *t)
+rtm_tx_roll_back(struct rtm_thread *t)
 {
-    struct rtm_tx *tx = &t->tx;
-
-    if (tx->state == RTM_TX_DOOMED) {
-        abort_now(t, tx->status, tx->cause, tx->what);
-    }
+    abort_now(t, t->tx.status, t->tx.cause, t->tx.what);
 }
 
 void
@@ -197,7 +190,7 @@ rtm_tx_forget_others(struct rtm_thread *me)
 /* ------------------------------------------------------------------ */
 /* Helpers called from translated code                                 */
 
-/* Called between blocks. Blocks are translated with hooks from the first
+/* Blocks are translated with hooks from the first
  * transaction on, and without again when there has been none for long; twice
  * as long each time, since translating anew takes host time. */
 void
@@ -207,21 +200,14 @@ rtm_hooks_update(ULong now)
 
     if (hooks_wanted && !rtm_hooks_on) {
         rtm_hooks_on = True;
-        last_tx = now;
+        rtm_last_tx = now;
         VG_(discard_translations)(0, ~0ULL, "rtmgrind: transactions begin");
     }
-    else if (rtm_hooks_on && rtm_live == 0 && !rtm_opt.coherence && now > last_tx + quiet) {
+    else if (rtm_hooks_on && !rtm_opt.coherence && now > rtm_last_tx + quiet) {
         rtm_hooks_on = hooks_wanted = False;
         quiet *= 2;
         VG_(discard_translations)(0, ~0ULL, "rtmgrind: no transactions any more");
     }
-}
-
-/* Were there transactions lately? Then threads are interleaved for them. */
-Bool
-rtm_tx_lately(ULong now)
-{
-    return rtm_live > 0 || (rtm_hooks_on && now < last_tx + 1000 * 1000);
 }
 
 static void
@@ -334,7 +320,7 @@ rtm_help_xend(void)
     note_length(now, now - tx->begin_clock);
     rtm_live--;
     leave_tx(t);
-    rtm_sched_active();
+    t->shadow->active = rtm_checks_plain();
     return 0;
 }
 

@@ -92,5 +92,6 @@ tap_is "the parent's is its own" "$(field family .totals.starts)" 2
 # --- Requests ---
 tap_has "a dump is headed by its name" "$(cat "$dir/requests.txt")" "first part: 10 transactions"
 tap_is "a reset forgets what was before" \
-    "$(field requests '"\(.totals.starts) \(.totals.commits)"')" "1 1"
+    "$(field requests '"\(.totals.starts) \(.totals.commits)"')" "2 1"
+tap_is "and a conflict as before is a new one" "$(field requests '[.conflicts[].count] | add')" 1
 tap_done
