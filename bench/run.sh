@@ -180,7 +180,8 @@ plan_steps() {
         wanted fallback || break
         add_bench "$native" "fallback.$(printf '%03d' "$round")" 10 \
             '^fallback/[a-z]*/(plain|fair|pthread|gil)/' \
-            "$bench" "--benchmark_min_time=$round_time" --plan=none
+            "$bench" "--benchmark_min_time=$round_time" --plan=none \
+            --benchmark_enable_random_interleaving=true
     done
     [ "$kind" = emulated ] || seeds=1
     for seed in $seeds; do
