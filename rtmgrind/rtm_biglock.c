@@ -131,8 +131,8 @@ rtm_sched_thread_exit(ThreadId tid)
     if (!t->clear_child_tid) {
         return;
     }
-    /* The kernel clears this word and wakes who waits for it once the thread is really gone.  The
-       next thread that runs waits for that (rtm_await_departure); here is the wake, in virtual time. */
+    /* The kernel clears this word and wakes who waits for it once the thread is really gone. The
+       next thread waits for that (rtm_await_departure); here is the wake, in virtual time. */
     for (i = 1; i <= rtm_sched.max_thread; i++) {
         struct rtm_thread *w = &rtm_threads[i];
         if (w->state == RTM_T_BLOCKED && w->wait == RTM_W_FUTEX && w->futex == t->clear_child_tid) {
