@@ -216,6 +216,36 @@ lock_owner(struct sched_lock *p)
     return rtm_holder ? rtm_holder->lwp : 0;
 }
 
+/* Does the thread wait for something, in the kernel? One that is only slow, since the host runs
+ * others before it, or a disk is busy, is on its way. */
+static Bool
+is_asleep(const struct rtm_thread *t)
+{
+    HChar text[256];
+    const HChar *state;
+    SysRes file;
+    Int n;
+
+    VG_(sprintf)(text, "/proc/self/task/%d/stat", t->lwp);
+    file = VG_(open)(text, VKI_O_RDONLY, 0);
+    if (sr_isError(file)) {
+        return True;
+    }
+    n = VG_(read)((Int)sr_Res(file), text, sizeof text - 1);
+    VG_(close)((Int)sr_Res(file));
+    text[n > 0 ? n : 0] = '\0';
+    state = VG_(strrchr)(text, ')'); /* behind the name */
+    return !state || (state[2] != 'R' && state[2] != 'D');
+}
+
+/* The thread to run is in a system call, for so long: is it to be waited for no longer? */
+static Bool
+is_away(const struct rtm_thread *t, Int waited_ms)
+{
+    return t->state == RTM_T_SYSCALL &&
+           (waited_ms >= PATIENCE_MS || (t->may_block && waited_ms >= GRACE_MS && is_asleep(t)));
+}
+
 /* Nobody runs and the thread to run is not here: after a while, stop waiting
  * for it (a real wait), or have a blocked thread look for signals. */
 static void
@@ -227,8 +257,7 @@ idle(struct rtm_thread *me, Int *waited_ms, Int ms)
         return;
     }
     if (rtm_sched.awaited) {
-        if (rtm_sched.awaited->state == RTM_T_SYSCALL &&
-            *waited_ms >= (rtm_sched.awaited->may_block ? GRACE_MS : PATIENCE_MS)) {
+        if (is_away(rtm_sched.awaited, *waited_ms)) {
             rtm_nondeterministic++;
             rtm_leave_core(rtm_sched.awaited);
             rtm_sched.awaited->state = RTM_T_AWAY;

@@ -7,7 +7,9 @@
 #include "rtmgrind/tests/duel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +86,39 @@ kernel_scatters_to_reader(void **state)
     fight(&d, read_word, kernel_writes_by_vector, 0);
     assert_int_equal(d.victim, CONFLICT | RETRY);
     assert_memory_equal((void *)AT, "efgh", 4);
+}
+
+/* A call that takes long, but waits for nothing: a hundred milliseconds, beside the five after which
+ * others go on. */
+enum { MUCH = 256 << 20 };
+static volatile int is_over;
+
+static void *
+read_much(void *much)
+{
+    const int zeros = open("/dev/zero", O_RDONLY);
+
+    (void)!read(zeros, much, MUCH);
+    close(zeros);
+    is_over = 1;
+    return NULL;
+}
+
+static void
+slow_kernel_is_waited_for(void **state)
+{
+    void *much = mmap(NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const uint64_t begin = now();
+    pthread_t thread;
+
+    (void)state;
+    assert_true(much != MAP_FAILED);
+    assert_int_equal(pthread_create(&thread, NULL, read_much, much), 0);
+    while (!is_over) {
+    }
+    assert_in_range(now() - begin, 0, 1000 * 1000);
+    pthread_join(thread, NULL);
+    munmap(much, MUCH);
 }
 
 /* The kernel copies what was there before the transaction. */
@@ -291,6 +326,7 @@ main(void)
         cmocka_unit_test(kernel_writes_to_reader),
         cmocka_unit_test(kernel_writes_to_writer),
         cmocka_unit_test(kernel_scatters_to_reader),
+        cmocka_unit_test(slow_kernel_is_waited_for),
         cmocka_unit_test(kernel_reads_from_writer),
         cmocka_unit_test(kernel_reads_from_reader),
         cmocka_unit_test(clock_gettime_writes_to_reader),
