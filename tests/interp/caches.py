@@ -64,14 +64,18 @@ class Cached:
         self.ran.append(key)
         return key * key + (0 * self.function(key // 3) if key > 60 else 0)
 
-    def step(self, chance, key):
+    def step(self, rng, key):
+        chance = rng.random()
+        kept = list(self.model.entries)
         if chance < 0.02:
             self.function.cache_clear()
             self.model.clear()
         elif chance < 0.03:
             self.check(range(100))
             self.check(range(100))  # in one section, if all are hits
-        elif chance < 0.1:
+        elif chance < 0.2 and kept:
+            self.check(rng.choices(kept, k=12))  # these are
+        elif chance < 0.3:
             assert tuple(self.function.cache_info()) == self.model.info()
         else:
             self.check([key])
@@ -87,7 +91,7 @@ def own(rng):
     caches = [Cached(size) for size in SIZES]
     for _ in range(400):
         # mostly few keys: hits, in runs longer than a section
-        rng.choice(caches).step(rng.random(), rng.randrange(rng.choice((3, 9, 70, 120))))
+        rng.choice(caches).step(rng, rng.randrange(rng.choice((3, 9, 70, 120))))
 
 
 def shared(rng, caches, calls):
@@ -102,7 +106,7 @@ def by_turns(rng, cached, mine, others):
     for _ in range(40):
         mine.acquire()
         for _ in range(rng.randrange(40)):
-            cached.step(rng.random(), rng.randrange(9))
+            cached.step(rng, rng.randrange(9))
         others.release()
 
 
