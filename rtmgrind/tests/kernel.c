@@ -88,8 +88,8 @@ kernel_scatters_to_reader(void **state)
     assert_memory_equal((void *)AT, "efgh", 4);
 }
 
-/* A call that takes long, but waits for nothing: a hundred milliseconds, beside the five after which
- * others go on. */
+/* A call that takes long, but waits for nothing: a hundred milliseconds, beside the five after
+ * which others go on. */
 enum { MUCH = 256 << 20 };
 static volatile int is_over;
 
