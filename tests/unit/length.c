@@ -37,19 +37,29 @@ outgrow(const struct elision_policy_params *params, struct elision_policy_state 
     return elision_policy_abort_(params, state, attempt, ELISION_TX_CAPACITY, 1);
 }
 
+/* The first section of a site whose sections are cut has begun. */
+static struct elision_policy_params
+begin_cut(struct elision_policy_state *state, struct elision_policy_attempt *attempt)
+{
+    struct elision_policy_params params = *preset("adaptive");
+
+    elision_policy_for_cuts_(&params);
+    *state = (struct elision_policy_state){.random = 1};
+    (void)elision_policy_enter_(&params, state, attempt);
+    return params;
+}
+
 /* Among sections that have proven their length one that is too large is tried once more, half as
  * long, and so is the next. Another one soon after shortens them for good. */
 static void
 halves_an_exception(void **unused)
 {
-    struct elision_policy_params params = *preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state;
     struct elision_policy_attempt attempt;
-    uint32_t whole = params.length;
+    const struct elision_policy_params params = begin_cut(&state, &attempt);
+    const uint32_t whole = params.length;
 
     (void)unused;
-    elision_policy_for_cuts_(&params);
-    (void)elision_policy_enter_(&params, &state, &attempt);
     elision_policy_commits_(&params, &state, 16);
     assert_int_equal(outgrow(&params, &state, &attempt).action, ELISION_ACTION_SPECULATE);
     assert_int_equal(elision_policy_length_(&params, &state), whole / 2);
@@ -75,13 +85,11 @@ halves_an_exception(void **unused)
 static void
 shortens_after_a_large_step(void **unused)
 {
-    struct elision_policy_params params = *preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state;
     struct elision_policy_attempt attempt;
+    const struct elision_policy_params params = begin_cut(&state, &attempt);
 
     (void)unused;
-    elision_policy_for_cuts_(&params);
-    (void)elision_policy_enter_(&params, &state, &attempt);
     elision_policy_commits_(&params, &state, 16);
     (void)outgrow(&params, &state, &attempt);
     (void)elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CAPACITY, 1);
@@ -96,13 +104,11 @@ shortens_after_a_large_step(void **unused)
 static void
 each_length_is_proven_anew(void **unused)
 {
-    struct elision_policy_params params = *preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state;
     struct elision_policy_attempt attempt;
+    const struct elision_policy_params params = begin_cut(&state, &attempt);
 
     (void)unused;
-    elision_policy_for_cuts_(&params);
-    (void)elision_policy_enter_(&params, &state, &attempt);
     elision_policy_commits_(&params, &state, 15);
     (void)outgrow(&params, &state, &attempt);
     elision_policy_commits_(&params, &state, 2);
@@ -116,13 +122,11 @@ each_length_is_proven_anew(void **unused)
 static unsigned
 large_steps(bool at_once)
 {
-    struct elision_policy_params params = *preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state;
     struct elision_policy_attempt attempt;
+    const struct elision_policy_params params = begin_cut(&state, &attempt);
     unsigned twice = 0;
 
-    elision_policy_for_cuts_(&params);
-    (void)elision_policy_enter_(&params, &state, &attempt);
     for (int step = 0; step < 200; step++) {
         elision_policy_commits_(&params, &state, 16);
         struct elision_policy_decision d = outgrow(&params, &state, &attempt);
