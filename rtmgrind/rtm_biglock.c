@@ -7,6 +7,7 @@
  */
 
 #include "rtm_sched.h"
+#include "rtm_sys.h"
 
 enum {
     PATIENCE_MS = 2000, /* for one that should not */
@@ -221,19 +222,13 @@ lock_owner(struct sched_lock *p)
 static Bool
 is_asleep(const struct rtm_thread *t)
 {
-    HChar text[256];
+    HChar path[64], text[2048];
     const HChar *state;
-    SysRes file;
-    Int n;
 
-    VG_(sprintf)(text, "/proc/self/task/%d/stat", t->lwp);
-    file = VG_(open)(text, VKI_O_RDONLY, 0);
-    if (sr_isError(file)) {
+    VG_(snprintf)(path, sizeof path, "/proc/self/task/%d/stat", t->lwp);
+    if (!rtm_read_text(path, text, sizeof text)) {
         return True;
     }
-    n = VG_(read)((Int)sr_Res(file), text, sizeof text - 1);
-    VG_(close)((Int)sr_Res(file));
-    text[n > 0 ? n : 0] = '\0';
     state = VG_(strrchr)(text, ')'); /* behind the name */
     return !state || (state[2] != 'R' && state[2] != 'D');
 }

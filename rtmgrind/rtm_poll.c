@@ -83,14 +83,11 @@ rtm_poll_after(Int no)
 /* What it waits for                                                   */
 
 Bool
-rtm_descriptor_info(Int fd, HChar *text, Int size)
+rtm_read_text(const HChar *path, HChar *text, Int size)
 {
-    HChar path[64];
-    SysRes file;
+    const SysRes file = VG_(open)(path, VKI_O_RDONLY, 0);
     Int n;
 
-    VG_(snprintf)(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    file = VG_(open)(path, VKI_O_RDONLY, 0);
     if (sr_isError(file)) {
         return False;
     }
@@ -98,6 +95,15 @@ rtm_descriptor_info(Int fd, HChar *text, Int size)
     VG_(close)((Int)sr_Res(file));
     text[n > 0 ? n : 0] = '\0';
     return n > 0 && n < size - 1;
+}
+
+Bool
+rtm_descriptor_info(Int fd, HChar *text, Int size)
+{
+    HChar path[64];
+
+    VG_(snprintf)(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    return rtm_read_text(path, text, size);
 }
 
 static Bool

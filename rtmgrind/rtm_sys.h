@@ -90,7 +90,9 @@ HWord rtm_sys_descriptors(VexGuestAMD64State *gs);
 HWord rtm_sys_eventfd(VexGuestAMD64State *gs); /* read or write */
 HWord rtm_poll_block(ULong end, Addr rest, Int unit);
 void rtm_poll_over(void);
-/* What /proc/self/fdinfo says of it. False: nothing, or too much. */
+/* What a file of the kernel's says, and what /proc/self/fdinfo says of a descriptor. False:
+ * nothing, or too much. */
+Bool rtm_read_text(const HChar *path, HChar *text, Int size);
 Bool rtm_descriptor_info(Int fd, HChar *text, Int size);
 Bool rtm_file_stands_still(Int fd); /* rtm_file.c: a timer, and not the kernel's own */
 HWord rtm_sys_pause(VexGuestAMD64State *gs);

@@ -202,16 +202,16 @@ static int
 start(void **unused)
 {
     (void)unused;
-    script_reset(__builtin_frame_address(0));
-    elision_set_concurrency(2);
-    elision_params_.arbiter = false; /* it goes by the clock */
+    if (script_start(__builtin_frame_address(0)) != 0) {
+        return -1;
+    }
     (void)elision_enter(&lock, &site);
     elision_leave(&lock);
     (void)elision_enter(&lock, &half);
     elision_leave(&lock);
     (void)elision_enter(&lock, &whole);
     elision_leave(&lock);
-    return elision_enabled() ? 0 : -1;
+    return 0;
 }
 
 int

@@ -435,11 +435,7 @@ static int
 start(void **unused)
 {
     (void)unused;
-    script_reset(__builtin_frame_address(0));
-    elision_set_concurrency(2);
-    elision_params_.arbiter = false; /* it goes by the clock; tests/unit/policy.c has it */
-    if (!elision_enabled()) {
-        print_message("# %s\n", elision_verdict()->reason);
+    if (script_start(__builtin_frame_address(0)) != 0) {
         return -1;
     }
     /* The thread's record and the sites' ids are there from here on. */

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "elision/core_priv.h"
+#include "elision/elision.h"
 #include "elision/tx.h"
 #include "probes/step.h"
 
@@ -84,6 +85,19 @@ script_reset(void *base)
     memset(s, 0, offsetof(struct script, stack));
     s->data = data;
     s->base = base;
+}
+
+int
+script_start(void *base)
+{
+    script_reset(base);
+    elision_set_concurrency(2);
+    elision_params_.arbiter = false;
+    if (!elision_enabled()) {
+        printf("# %s\n", elision_verdict()->reason);
+        return -1;
+    }
+    return 0;
 }
 
 void

@@ -458,14 +458,14 @@ static int
 start(void **unused)
 {
     (void)unused;
-    script_reset(__builtin_frame_address(0));
-    elision_set_concurrency(2);
-    elision_params_.arbiter = false;
+    if (script_start(__builtin_frame_address(0)) != 0) {
+        return -1;
+    }
     (void)elision_enter(&lock, &site);
     elision_leave(&lock);
     (void)elision_enter(&lock, &inner);
     elision_leave(&lock);
-    return elision_enabled() ? 0 : -1;
+    return 0;
 }
 
 int

@@ -68,23 +68,9 @@ memory() {
     [ "$(cat "$work/seen")" = ok ]
 }
 
-handover() {
-    tests/interp/handover.sh "$python" 2>&1 | tee "$work/seen"
-    ! grep -q '^not ok' "$work/seen"
-}
-
-lookups() {
-    tests/interp/lookups.sh "$python" 2>&1 | tee "$work/seen"
-    ! grep -q '^not ok' "$work/seen"
-}
-
-caches() {
-    tests/interp/caches.sh "$python" "$@" 2>&1 | tee "$work/seen"
-    ! grep -q '^not ok' "$work/seen"
-}
-
-works() {
-    tests/interp/workloads.sh "$python" "$@" 2>&1 | tee "$work/seen"
+# script NAME [ARGUMENT...]: a test of its own
+script() {
+    "tests/interp/$1.sh" "$python" "${@:2}" 2>&1 | tee "$work/seen"
     ! grep -q '^not ok' "$work/seen"
 }
 
@@ -107,7 +93,8 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks handover lookups caches memory "works namespaces repeats" \
+for test in unsafe leaks "script handover" "script lookups" "script caches" memory \
+    "script workloads namespaces repeats" \
     "lifecycle counts_seen_by_extensions lifecycle_c" \
     "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
     "lifecycle destructor_wants_what_its_thread_waits_for lifecycle_c" \
@@ -140,22 +127,22 @@ mutant "the switch changes nothing" elision_glue \
 mutant "while the lock is kept nothing is quiescent" elision_glue \
     '/^_PyElision_Checkpoint/,/^}/{/for as long as/{n;d}}' memory
 mutant "what sections have done is not told" elision_glue 's/elision_progress\(\(/(void)((/' \
-    handover
+    script handover
 mutant "what a thread looked up itself is not found" elision_lookups \
-    '/^_PyElision_FindLookupSlow/,/^}/s/version == 0/1/' lookups
+    '/^_PyElision_FindLookupSlow/,/^}/s/version == 0/1/' script lookups
 mutant "what was looked up is good for any version" elision_lookups \
-    '/^is_of/,/^}/s/== version/!= 0/;/^set_of/,/^}/s/version \^//' lookups
+    '/^is_of/,/^}/s/== version/!= 0/;/^set_of/,/^}/s/version \^//' script lookups
 mutant "nothing waits for a section's end" elision_deferred \
-    '/^_PyElision_DeferSlow/,/^}/s/mine == NULL/1/' caches hits
+    '/^_PyElision_DeferSlow/,/^}/s/mine == NULL/1/' script caches hits
 mutant "what waits keeps the place of its first time" elision_deferred \
-    's/d->last = \+\+mine->now;//' caches exact
-mutant "what waits twice is done once" elision_deferred 's/d->n\+\+;//' caches exact
+    's/d->last = \+\+mine->now;//' script caches exact
+mutant "what waits twice is done once" elision_deferred 's/d->n\+\+;//' script caches exact
 mutant "when there is no room what waits is forgotten" elision_deferred \
-    '/used == MOST/,/}/s/_PyElision_ApplyDeferredSlow\(\)/mine->used = 0/' caches exact
+    '/used == MOST/,/}/s/_PyElision_ApplyDeferredSlow\(\)/mine->used = 0/' script caches exact
 mutant "a section ends without what waits for that" elision_refs \
-    '/^_PyElision_Settle/,/^}/s/_PyElision_ApplyDeferred\(\);//' caches exact
+    '/^_PyElision_Settle/,/^}/s/_PyElision_ApplyDeferred\(\);//' script caches exact
 mutant "an increment by several goes to the object" elision_refs 's/n <= INT16_MAX/n == 1/' \
-    works repeats
+    script workloads repeats
 mutant "a decrement by several drops one" elision_refs 's/for \(; delta < -1; delta\+\+\)/if (0)/' \
     leaks
 mutant "the owner's queue is given no reference" elision_refs \
@@ -185,7 +172,7 @@ mutant "the world is stopped before what waits is settled" pystate \
     '/^stop_the_world/,/^}/s/_PyElision_WillWait/_PyElision_Irrevocable/' \
     lifecycle objects_the_collector_lists lifecycle_c
 mutant "the collector uses the table" gc_free_threading \
-    's/_PyElision_StopCounting/_PyElision_Settle/' works namespaces
+    's/_PyElision_StopCounting/_PyElision_Settle/' script workloads namespaces
 mutant "shared keys are counted where they are" elision_refs \
-    '/^_PyElision_CountKeysSlow/,/^}/s/is_dying\(object\)/1/' works namespaces
+    '/^_PyElision_CountKeysSlow/,/^}/s/is_dying\(object\)/1/' script workloads namespaces
 tap_done
