@@ -49,6 +49,16 @@ helper_for(SizeT size, Bool write)
 #undef CASE
 }
 
+/* Cycles that the block has charged for this instruction and the rest, which are taken back if it
+ * is left to begin anew here; negative: what the instruction has done cannot be done again. */
+static IRExpr *
+rest(const struct rtm_ir *c)
+{
+    const Long insns = c->n_block - c->n_insns + 1;
+
+    return rtm_ir_u64((ULong)(c->changed ? -1 : insns * rtm_opt.cost_insn));
+}
+
 static void
 emit_access(struct rtm_ir *c, IRExpr *addr, SizeT size, Bool write, IRExpr *guard)
 {
@@ -59,7 +69,7 @@ emit_access(struct rtm_ir *c, IRExpr *addr, SizeT size, Bool write, IRExpr *guar
         return;
     }
     if (h.fn) {
-        d = unsafeIRDirty_0_N(1, h.name, VG_(fnptr_to_fnentry)(h.fn), mkIRExprVec_1(addr));
+        d = unsafeIRDirty_0_N(2, h.name, VG_(fnptr_to_fnentry)(h.fn), mkIRExprVec_2(addr, rest(c)));
     }
     else {
         h.fn = write ? (void *)rtm_store_n : (void *)rtm_load_n;
@@ -73,8 +83,8 @@ emit_access(struct rtm_ir *c, IRExpr *addr, SizeT size, Bool write, IRExpr *guar
 static void
 emit_atomic(struct rtm_ir *c, IRExpr *addr, SizeT size)
 {
-    IRDirty *d = unsafeIRDirty_0_N(2, "rtm_atomic_n", VG_(fnptr_to_fnentry)(rtm_atomic_n),
-                                   mkIRExprVec_2(addr, rtm_ir_u64(size)));
+    IRDirty *d = unsafeIRDirty_0_N(3, "rtm_atomic_n", VG_(fnptr_to_fnentry)(rtm_atomic_n),
+                                   mkIRExprVec_3(addr, rtm_ir_u64(size), rest(c)));
 
     rtm_ir_add(c, IRStmt_Dirty(d));
 }

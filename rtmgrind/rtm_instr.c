@@ -5,7 +5,9 @@
  *   if the clock has passed the deadline, leave for this same block, which
  *   the thread then reaches by way of the scheduler (rtm_ride.c); else
  *   clock += number of instructions;
- *   before each memory access, while transactions are live, a helper call;
+ *   before each memory access, while transactions are live, a helper call,
+ *   which may leave in the middle of the block, to begin this instruction
+ *   anew when the line that it accesses has come (rtm_track.c);
  *   an RTM instruction, and others that need care, always begin a block of
  *   their own (the superblock is cut there), so that all guest registers are
  *   in memory when their helper runs.
@@ -309,6 +311,22 @@ count_insns(const IRSB *in)
     return n;
 }
 
+/* Can the current instruction not be begun anew any more? */
+static void
+note_change(struct rtm_ir *c, const IRStmt *s)
+{
+    switch (s->tag) {
+    case Ist_Put: c->changed |= s->Ist.Put.offset != c->out->offsIP; break;
+    case Ist_PutI:
+    case Ist_Store:
+    case Ist_StoreG:
+    case Ist_CAS:
+    case Ist_LLSC:
+    case Ist_Dirty: c->changed = True; break;
+    default: break;
+    }
+}
+
 /* A new instruction. True: the block ends here. */
 static Bool
 at_imark(struct rtm_ir *c, const IRStmt *s)
@@ -322,6 +340,7 @@ at_imark(struct rtm_ir *c, const IRStmt *s)
         return True;
     }
     c->n_insns++;
+    c->changed = False;
     rtm_ir_add(c, (IRStmt *)s);
     begin_insn(c, &d);
     return emit_rtm(c, &d);
@@ -365,7 +384,8 @@ rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layou
         emit_leave_if_late(&c, in->stmts[i]->Ist.IMark.addr);
         rtm_heap_entry(&c, in->stmts[i]->Ist.IMark.addr);
     }
-    emit_add_clock(&c, (ULong)count_insns(in) * rtm_opt.cost_insn);
+    c.n_block = count_insns(in);
+    emit_add_clock(&c, (ULong)c.n_block * rtm_opt.cost_insn);
     for (; i < in->stmts_used; i++) {
         IRStmt *s = in->stmts[i];
         if (s->tag == Ist_IMark) {
@@ -381,6 +401,7 @@ rtm_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout *layou
             s = virtual_rdtsc(s);
         }
         rtm_ir_accesses(&c, s);
+        note_change(&c, s);
         rtm_ir_note_extended(&c, s);
         rtm_ir_add(&c, s);
     }

@@ -15,7 +15,9 @@ struct rtm_ir {
     IRTemp in_tx;    /* Ity_I1 */
     Bool extended;   /* writes extended registers: noted */
     Addr pc;         /* current instruction */
-    Int n_insns;     /* begun in this block */
+    Int n_insns;     /* begun in this block, */
+    Int n_block;     /* of so many */
+    Bool changed;    /* by the current instruction: a register, or memory */
     IRTemp rax, rcx; /* CPUID's inputs */
     enum rtm_insn kind;
     /* accesses already checked in this block: same address atom */

@@ -47,6 +47,7 @@ rtm_find_or_add_line(Addr line)
     l->readers = 0;
     l->writer = -1;
     l->last = RTM_UNKNOWN;
+    l->arrives = 0;
     bucket = rtm_bucket(line);
     l->next = *bucket;
     *bucket = l;
@@ -122,14 +123,14 @@ rtm_lines_release(struct rtm_tx *tx)
 static ULong gap_avg = 1000, last_transfer;
 
 void
-rtm_note_transfer(void)
+rtm_charge_transfer(ULong cycles)
 {
     const ULong now = rtm_clock();
     const ULong gap = now > last_transfer ? now - last_transfer : 0;
 
     gap_avg += ((Long)(gap < 100000 ? gap : 100000) - (Long)gap_avg) / 16;
     last_transfer = rtm_last_met = now;
-    rtm_clock_add(rtm_opt.cost_line);
+    rtm_clock_add(cycles);
 }
 
 ULong

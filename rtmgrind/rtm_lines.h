@@ -14,6 +14,7 @@ struct rtm_line {
     ULong readers; /* bit per core */
     Int writer;    /* core, or -1 */
     Int last;      /* core that has it to itself, or: */
+    ULong arrives; /* when it comes to the core that asked for it last */
 };
 enum { RTM_UNKNOWN = -1, RTM_SHARED = -2 };
 
@@ -75,16 +76,15 @@ rtm_part_of(Addr line, Addr a, SizeT n, Bool write)
  * way that conflicts aborts. */
 void rtm_take(const struct rtm_line *l, Int me, struct rtm_access x);
 
-void rtm_note_transfer(void);
+/* The running thread waits so many cycles for a line that another core wrote last. */
+void rtm_charge_transfer(ULong cycles);
 
-/* Charge for moving the line here from the core that wrote it last. A read
- * leaves it shared, and reading shared lines is free: what a core pays for the
- * first read of a line in its life is not modelled. */
+/* The line has come to this core. A read leaves it shared, and reading shared lines is free: what
+ * a core pays for the first read of a line in its life is not modelled. */
 static inline void
-rtm_transfer(struct rtm_line *l, Int me, Bool write)
+rtm_line_comes(struct rtm_line *l, Int me, Bool write)
 {
     if (l->last >= 0 && l->last != me) {
-        rtm_note_transfer();
         l->last = RTM_SHARED;
     }
     if (write) {

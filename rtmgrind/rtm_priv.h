@@ -283,6 +283,7 @@ struct rtm_thread {
     const HChar *labels[RTM_MAX_LABELS];
     Int n_labels;
 
+    Addr awaits; /* the line that it asked for and waits for, or 0 */
     ULong starts, commits, aborts;
     ULong aborted_at; /* for waiting time; 0: none */
     struct rtm_tx tx;
@@ -353,6 +354,7 @@ HWord rtm_help_xabort(HWord code);
 HWord rtm_help_ldtrk(HWord suspend);
 HWord rtm_help_unfriendly(HWord name, HWord cause, HWord status);
 HWord rtm_help_insn(void);
+void rtm_tx_uncount_insn(void); /* the current instruction is begun anew */
 ULong rtm_help_rdtsc(void);
 void rtm_help_rdtscp(VexGuestAMD64State *gs);
 void rtm_help_cpuid(VexGuestAMD64State *gs, HWord rax, HWord rcx);
@@ -377,14 +379,14 @@ rtm_tx_lately(ULong now)
 
 /* rtm_track.c */
 #define RTM_ACCESS_LIST(F) F(1) F(2) F(4) F(8) F(16) F(32)
-#define RTM_DECLARE(n)                       \
-    VG_REGPARM(1) void rtm_load_##n(Addr a); \
-    VG_REGPARM(1) void rtm_store_##n(Addr a);
+#define RTM_DECLARE(n)                                  \
+    VG_REGPARM(2) void rtm_load_##n(Addr a, Long rest); \
+    VG_REGPARM(2) void rtm_store_##n(Addr a, Long rest);
 RTM_ACCESS_LIST(RTM_DECLARE)
 #undef RTM_DECLARE
 VG_REGPARM(2) void rtm_load_n(Addr a, SizeT n);
 VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n);
-VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n);
+VG_REGPARM(3) void rtm_atomic_n(Addr a, SizeT n, Long rest);
 
 /* rtm_kernel.c: the kernel, or the core, accesses memory; the thread's call that has begun may
  * write some, and is over; a line is put back, but for that. In a forked child: only this thread is
@@ -453,6 +455,9 @@ const HChar *rtm_sys_name(Int no);
 
 /* rtm_ride.c */
 void rtm_leave_code(struct vki_ucontext *uc);
+/* From a helper: the current instruction is left, to be begun anew in the thread's next turn; rest:
+ * the cycles that its block has charged from it on. */
+void rtm_leave_insn(ULong rest) __attribute__((noreturn));
 void rtm_back_to_core(struct rtm_thread *t);
 volatile VexGuestAMD64State *rtm_next_guest(void);
 

@@ -33,6 +33,7 @@ enum {
 };
 
 static void *left[5]; /* where run() goes on when its thread's code is left by force */
+static HWord frame;   /* of the translated code that runs, its stack pointer; 0: not known yet */
 static Bool turned;   /* translated code was left after the next turn was given out, with guard */
 
 /* Does the thread have to go through the core, for signals? */
@@ -74,6 +75,7 @@ run(struct rtm_thread *t, HWord *volatile trc, Addr code)
     trc[0] = trc[1] = 0;
     VG_(running_tid) = t->tid;
     VG_(in_generated_code) = True;
+    frame = 0;
     if (__builtin_setjmp(left) == 0) {
         __real_vgPlain_disp_run_translations(trc, t->gs, code);
     }
@@ -146,6 +148,7 @@ rtm_next_guest(void)
 
     VG_(in_generated_code) = False;
     me->aboard = True;
+    frame = (HWord)__builtin_frame_address(0) + 2 * sizeof(HWord);
     next_turn();
     if (!rides_on(me, rtm_cur)) {
         turned = True;
@@ -175,6 +178,18 @@ __asm__(".text\n"
         "    jz vgPlain_disp_cp_evcheck_fail\n"
         "    mov %rax, %rbp\n"
         "    jmp vgPlain_disp_cp_xindir\n");
+
+void
+rtm_leave_insn(ULong rest)
+{
+    rtm_cur->shadow->clock -= rest;
+    rtm_tx_uncount_insn();
+    if (frame == 0) {
+        jump_out();
+    }
+    __asm__ volatile("mov %0, %%rsp\n jmp rtm_time_is_up" : : "r"(frame) : "memory");
+    __builtin_unreachable();
+}
 
 /* Another host thread goes on, until it is this one's turn. With guard. */
 static void

@@ -125,8 +125,36 @@ note_words(struct rtm_tx *tx, struct rtm_seen *s, Int i, const struct rtm_access
     }
 }
 
+/* Another core has the line to itself: it is asked for. Requests for a line are served one after
+ * the other, and until this one is, others keep it. So the instruction is begun anew when the line
+ * has come, or, if it cannot be, goes on as if that were now. */
 static __attribute__((noinline)) void
-unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
+await_line(struct rtm_line *l, Long rest)
+{
+    struct rtm_thread *t = rtm_cur;
+    const Bool has_come = t->awaits == l->addr;
+    const ULong now = rtm_clock();
+
+    t->awaits = 0;
+    if (has_come) {
+        return;
+    }
+    l->arrives = (l->arrives > now ? l->arrives : now) + (ULong)rtm_opt.cost_line;
+    rtm_charge_transfer(l->arrives - now);
+    if (rest >= 0 && rtm_clock() >= t->shadow->deadline) {
+        t->awaits = l->addr;
+        rtm_leave_insn((ULong)rest);
+    }
+}
+
+INLINE Bool
+is_elsewhere(const struct rtm_line *l, Int me)
+{
+    return l->last >= 0 && l->last != me;
+}
+
+static __attribute__((noinline)) void
+unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x, Long rest)
 {
     const Int me = tx->core;
     struct rtm_line *l = s->line;
@@ -146,11 +174,14 @@ unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x)
     if (rtm_opt.page_faults && rtm_page_fault(rtm_line_at(x.at), x.write)) {
         rtm_tx_page_fault();
     }
+    if (is_elsewhere(l, me)) {
+        await_line(l, rest);
+    }
     rtm_take(l, me, x); /* before what it puts back is copied */
     if (l->writer == me || (l->readers & 1ULL << me)) {
         i = rtm_touch_of(tx, rtm_line_at(x.at));
     }
-    rtm_transfer(l, me, x.write);
+    rtm_line_comes(l, me, x.write);
     if (l != s->line) {
         s->line = l;
         s->gen = 0;
@@ -173,13 +204,13 @@ seen_at(struct rtm_tx *tx, Addr a)
 
 /* Something new, in a transaction. */
 INLINE void
-tx_access(struct rtm_tx *tx, const struct rtm_access x)
+tx_access(struct rtm_tx *tx, const struct rtm_access x, Long rest)
 {
     struct rtm_seen *s = seen_at(tx, x.at);
 
     if (UNLIKELY_(!s->line || s->line->addr != rtm_line_at(x.at) || tx->suspended ||
                   rtm_opt.page_faults || !is_usual(tx, s, x))) {
-        unusual_access(tx, s, x);
+        unusual_access(tx, s, x, rest);
     }
     else if (s->gen != tx->gen) {
         note_line(tx, s, x);
@@ -190,29 +221,32 @@ tx_access(struct rtm_tx *tx, const struct rtm_access x)
 }
 
 static __attribute__((noinline)) void
-tx_load(struct rtm_tx *tx, Addr at, UInt words)
+tx_load(struct rtm_tx *tx, Addr at, UInt words, Long rest)
 {
-    tx_access(tx, (struct rtm_access){at, words, False});
+    tx_access(tx, (struct rtm_access){at, words, False}, rest);
 }
 
 static __attribute__((noinline)) void
-tx_store(struct rtm_tx *tx, Addr at, UInt words)
+tx_store(struct rtm_tx *tx, Addr at, UInt words, Long rest)
 {
-    tx_access(tx, (struct rtm_access){at, words, True});
+    tx_access(tx, (struct rtm_access){at, words, True}, rest);
 }
 
 /* Outside of transactions, to a line that the table has, l, or, NULL, that it has not. */
 static __attribute__((noinline)) void
-plain_access(struct rtm_line *l, const struct rtm_access x)
+plain_access(struct rtm_line *l, const struct rtm_access x, Long rest)
 {
     const Int me = rtm_cur->core;
 
     if (l && !rtm_is_idle(l)) {
+        if (is_elsewhere(l, me)) {
+            await_line(l, rest);
+        }
         if (l->writer >= 0 || (x.write && l->readers)) {
             rtm_take(l, me, x);
         }
         if (!rtm_is_idle(l)) {
-            rtm_transfer(l, me, x.write);
+            rtm_line_comes(l, me, x.write);
         }
     }
     else if (rtm_opt.coherence && x.write) {
@@ -247,14 +281,14 @@ words_at(Addr a, SizeT n)
 
 /* n bytes in one line. Most accesses change nothing in the tables. */
 INLINE void
-access_line(Addr a, SizeT n, Bool write)
+access_line(Addr a, SizeT n, Bool write, Long rest)
 {
     struct rtm_tx *tx = &rtm_cur->tx;
 
     if (tx->state == RTM_TX_NONE) {
         struct rtm_line *l = rtm_find_line(rtm_line_at(a));
         if (UNLIKELY_(!is_free(l, write))) {
-            plain_access(l, (struct rtm_access){a, words_at(a, n), write});
+            plain_access(l, (struct rtm_access){a, words_at(a, n), write}, rest);
         }
         return;
     }
@@ -263,10 +297,10 @@ access_line(Addr a, SizeT n, Bool write)
         return;
     }
     if (write) {
-        tx_store(tx, a, x.words);
+        tx_store(tx, a, x.words, rest);
     }
     else {
-        tx_load(tx, a, x.words);
+        tx_load(tx, a, x.words, rest);
     }
 }
 
@@ -277,19 +311,19 @@ access_range(Addr a, SizeT n, Bool write)
 
     while (a < end) {
         const Addr line_end = rtm_line_at(a) + RTM_LINE;
-        access_line(a, (end < line_end ? end : line_end) - a, write);
+        access_line(a, (end < line_end ? end : line_end) - a, write, -1);
         a = line_end;
     }
 }
 
 INLINE void
-access_few(Addr a, SizeT n, Bool write)
+access_few(Addr a, SizeT n, Bool write, Long rest)
 {
     if (UNLIKELY_(a % RTM_LINE > RTM_LINE - n)) {
         access_range(a, n, write);
     }
     else {
-        access_line(a, n, write);
+        access_line(a, n, write, rest);
     }
 }
 
@@ -306,7 +340,7 @@ VG_REGPARM(2) void rtm_store_n(Addr a, SizeT n)
 /* A locked instruction takes its line for itself even when it stores nothing;
  * called whether or not a transaction is live, so that lines that cores fight
  * over cost what they cost. */
-VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
+VG_REGPARM(3) void rtm_atomic_n(Addr a, SizeT n, Long rest)
 {
     const Addr line = rtm_line_at(a);
 
@@ -322,16 +356,16 @@ VG_REGPARM(2) void rtm_atomic_n(Addr a, SizeT n)
             return; /* has it to itself already */
         }
     }
-    access_range(a, n, True);
+    access_few(a, n, True, rest);
 }
 
-#define RTM_DEFINE(n)                        \
-    VG_REGPARM(1) void rtm_load_##n(Addr a)  \
-    {                                        \
-        access_few(a, n, False);             \
-    }                                        \
-    VG_REGPARM(1) void rtm_store_##n(Addr a) \
-    {                                        \
-        access_few(a, n, True);              \
+#define RTM_DEFINE(n)                                   \
+    VG_REGPARM(2) void rtm_load_##n(Addr a, Long rest)  \
+    {                                                   \
+        access_few(a, n, False, rest);                  \
+    }                                                   \
+    VG_REGPARM(2) void rtm_store_##n(Addr a, Long rest) \
+    {                                                   \
+        access_few(a, n, True, rest);                   \
     }
 RTM_ACCESS_LIST(RTM_DEFINE)

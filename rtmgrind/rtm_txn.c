@@ -112,6 +112,7 @@ abort_now(struct rtm_thread *t, UInt status, enum rtm_cause cause, const HChar *
         rtm_page_give_back();
     }
     t->n_labels = tx->n_labels;
+    t->awaits = 0;
     leave_tx(t);
     if (t == rtm_cur) {
         rtm_clock_add(rtm_opt.cost_abort);
@@ -368,16 +369,24 @@ rtm_help_unfriendly(HWord name, HWord cause, HWord status)
 }
 
 /* --abort-at=N: called before every instruction while in a transaction. */
+static ULong insns;
+
 HWord
 rtm_help_insn(void)
 {
-    static ULong n;
-
-    if (rtm_cur->tx.state != RTM_TX_LIVE || ++n != (ULong)rtm_opt.abort_at) {
+    if (rtm_cur->tx.state != RTM_TX_LIVE || ++insns != (ULong)rtm_opt.abort_at) {
         return rtm_cur->tx.state == RTM_TX_DOOMED;
     }
     rtm_tx_doom(rtm_opt.abort_status, RTM_C_INJECTED, NULL);
     return 1;
+}
+
+void
+rtm_tx_uncount_insn(void)
+{
+    if (rtm_opt.abort_at && rtm_cur->tx.state == RTM_TX_LIVE) {
+        insns--;
+    }
 }
 
 ULong

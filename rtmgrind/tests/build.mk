@@ -9,7 +9,7 @@ RTM_TESTS = rtmgrind/tests
 RTM_TEST_OUT = $(OUT)/tests/rtmgrind
 RTM_LITMUS = status rollback fault unfriendly syscall signal isolation kernel ldtrk requests wait \
   sigreturn threads ride page poll timer sigwait pointer limit timerfd \
-  descriptor
+  descriptor arrive
 RTM_PROGRAMS = $(RTM_LITMUS) probe schedule
 RTM_TEST_BINS = $(RTM_PROGRAMS:%=$(RTM_TEST_OUT)/%)
 

@@ -98,6 +98,13 @@ part_inject() {
     done
     tap_is "--abort-at=N for each N: all or nothing" "$torn" ""
     tap_is "it has 9 instructions" "$((n - 1))" 9
+
+    # A transaction of 6 instructions, one of which is begun anew.
+    arrive() {
+        "$rtmgrind" --quiet --cost-line=2000 --quantum=16 "$@" out/tests/rtmgrind/arrive once
+    }
+    tap_is "an instruction that waits counts once" \
+        "$(arrive --abort-at=6) $(arrive --abort-at=7)" "aborted committed"
 }
 
 # Timer.

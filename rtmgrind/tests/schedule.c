@@ -3,13 +3,14 @@
  * Something to schedule and to report, for time.sh and report.sh:
  *
  *   counter THREADS N    each thread adds 1 to shared_counter N times, in transactions
+ *   pair THREADS N       the same, and then to another line, which makes conflicts
  *   relay THREADS N      the same, each when the one before has ended
  *   gate THREADS N       the same, once all have waited with PAUSE for a common time
- *   private THREADS N    the same, each to a line of its own
- *   mixed THREADS N      the same, but for one in 16
+ *   mixed THREADS N      the same, but 15 of 16 times to a line of its own
  *   late THREADS N       the same, once each has done many to a line of its own
+ *   alarms THREADS N     as pair, and a timer's signal comes every 3 us
+ *   private THREADS N    as counter, each to a line of its own
  *   plain THREADS N      the same, under a lock and without transactions
- *   alarms THREADS N     as counter, and a timer's signal comes every 3 us
  *   neighbours           two threads fight over different words of one line, on the heap
  *   causes               one transaction of each kind of end, labelled
  *   requests             transactions before a reset, two behind it, and a dump
@@ -45,10 +46,10 @@
 
 enum { MOST = 32 };
 
-struct line shared_counter;
+struct line shared_counter, shared_too;
 static struct line own[MOST];
 static _Alignas(LINE) volatile int lock_word;
-static int n_adds, n_alone, mixed, shared, plain, alarms, relay;
+static int n_adds, n_alone, mixed, shared, plain, alarms, relay, pair;
 static uint64_t gate;
 
 static void
@@ -58,6 +59,15 @@ lock(void)
         while (lock_word) {
             __asm__ volatile("pause");
         }
+    }
+}
+
+INLINE void
+add(volatile uint64_t *p)
+{
+    *p = *p + 1;
+    if (pair && p == &shared_counter.word[0]) {
+        shared_too.word[0] = shared_too.word[0] + 1;
     }
 }
 
@@ -75,13 +85,13 @@ add_one(volatile uint64_t *p)
             if (lock_word) {
                 TX_ABORT(0xFF);
             }
-            *p = *p + 1;
+            add(p);
             tx_end();
             return;
         }
     }
     lock();
-    *p = *p + 1;
+    add(p);
     __atomic_store_n(&lock_word, 0, __ATOMIC_RELEASE);
 }
 
@@ -406,7 +416,8 @@ main(int argc, char **argv)
     mixed = n_alone || !strcmp(what, "mixed");
     alarms = !strcmp(what, "alarms");
     relay = !strcmp(what, "relay");
-    shared = !strcmp(what, "counter") || gate || alarms || relay;
+    pair = strcmp(what, "counter") != 0;
+    shared = !pair || !strcmp(what, "pair") || gate || alarms || relay;
     if (argc > 3 && threads > MOST) {
         return 2;
     }

@@ -64,6 +64,7 @@ for peer in tbb libitm ck; do
 done
 # The same for ten times as long: what start-up costs matters less.
 row "4 threads, 4 x 500000 transactions, all one line" "$program" counter 4 500000
+row "4 threads, 4 x 500000 transactions, all the same two lines" "$program" pair 4 500000
 export PEER_MOVES=1000000
 for peer in tbb ck; do
     [ ! -x "out/tests/rtmgrind/peer_$peer" ] ||
