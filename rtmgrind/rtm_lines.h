@@ -76,7 +76,7 @@ rtm_part_of(Addr line, Addr a, SizeT n, Bool write)
  * way that conflicts aborts. */
 void rtm_take(const struct rtm_line *l, Int me, struct rtm_access x);
 
-/* The running thread waits so many cycles for a line that another core wrote last. */
+/* The running thread asks for a line that another core wrote last: that takes so many cycles. */
 void rtm_charge_transfer(ULong cycles);
 
 /* The line has come to this core. A read leaves it shared, and reading shared lines is free: what

@@ -126,25 +126,27 @@ note_words(struct rtm_tx *tx, struct rtm_seen *s, Int i, const struct rtm_access
 }
 
 /* Another core has the line to itself: it is asked for. Requests for a line are served one after
- * the other, and until this one is, others keep it. So the instruction is begun anew when the line
- * has come, or, if it cannot be, goes on as if that were now. */
+ * the other. Half the time goes by before one reaches the core that has the line, and until then
+ * that keeps it; for the other half the line is on its way, and nobody's but the asker's. So the
+ * instruction is left, to be begun anew when its request is there; or, if it cannot be begun anew,
+ * goes on as if that were now. */
 static __attribute__((noinline)) void
 await_line(struct rtm_line *l, Long rest)
 {
+    const ULong cost = (ULong)rtm_opt.cost_line, way = cost - cost / 2, now = rtm_clock();
     struct rtm_thread *t = rtm_cur;
-    const Bool has_come = t->awaits == l->addr;
-    const ULong now = rtm_clock();
+    const Bool asked = t->awaits == l->addr;
 
     t->awaits = 0;
-    if (has_come) {
-        return;
+    if (!asked) {
+        l->arrives = (l->arrives > now ? l->arrives : now) + cost;
+        rtm_charge_transfer(l->arrives - way - now);
+        if (rest >= 0 && rtm_clock() >= t->shadow->deadline) {
+            t->awaits = l->addr;
+            rtm_leave_insn((ULong)rest);
+        }
     }
-    l->arrives = (l->arrives > now ? l->arrives : now) + (ULong)rtm_opt.cost_line;
-    rtm_charge_transfer(l->arrives - now);
-    if (rest >= 0 && rtm_clock() >= t->shadow->deadline) {
-        t->awaits = l->addr;
-        rtm_leave_insn((ULong)rest);
-    }
+    rtm_clock_add(way);
 }
 
 INLINE Bool

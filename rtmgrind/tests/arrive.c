@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A line that another core has to itself takes its time to come, and until then others keep it; an
- * instruction that waits for one is done once.
+ * A line that another core has to itself takes its time to come, and that core keeps it until the
+ * request is there; an instruction that waits is done once.
  * options: --cost-line=2000 --quantum=16 --coherence=yes
  *
  *   arrive once    one transaction of 6 instructions, the first of which waits for a line; says
@@ -98,7 +98,7 @@ hold(uint64_t start, uint64_t cycles)
 }
 
 static void
-who_has_the_line_keeps_it_until_it_comes(void **state)
+who_has_the_line_keeps_it_until_asked(void **state)
 {
     const uint64_t start = now() + START;
     static struct line seen;
@@ -121,7 +121,7 @@ and_no_longer(void **state)
     (void)state;
     hot.word[0] = 1;
     assert_int_equal(hold(start, 2 * COST), CONFLICT | RETRY);
-    assert_in_range(now(), start + SOON + COST, start + SOON + COST + 2 * MARGIN);
+    assert_in_range(now(), start + SOON + COST / 2, start + SOON + COST / 2 + 2 * MARGIN);
     assert_in_range(lasted(a), COST, COST + MARGIN);
     assert_int_equal(seen.word[0], 1);
 }
@@ -344,7 +344,7 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_has_the_line_keeps_it_until_it_comes),
+        cmocka_unit_test(who_has_the_line_keeps_it_until_asked),
         cmocka_unit_test(and_no_longer),
         cmocka_unit_test(transactions_wait_as_well),
         cmocka_unit_test(requests_are_served_one_after_the_other),
