@@ -4,7 +4,8 @@
 
 PACKAGES_TEST += libcmocka-dev clang musl-tools
 
-UNIT_TESTS = adaptive api arbiter cpu knobs length lifecycle lock misuse policy queue settings \
+UNIT_TESTS = adaptive api arbiter arbiter_steps cpu knobs length lifecycle lock misuse policy \
+  queue settings \
     threads
 UNIT_BINS = $(UNIT_TESTS:%=$(OUT)/tests/unit-%)
 
