@@ -5,8 +5,7 @@
 PACKAGES_TEST += libcmocka-dev clang musl-tools
 
 UNIT_TESTS = adaptive api arbiter arbiter_steps cpu knobs length lifecycle lock misuse policy \
-  queue settings \
-    threads
+  queue settings threads
 UNIT_BINS = $(UNIT_TESTS:%=$(OUT)/tests/unit-%)
 
 $(UNIT_BINS): $(OUT)/tests/unit-%: $(OUT)/obj/tests/unit/%.o $(OUT)/lib/libelision.a
