@@ -79,12 +79,19 @@ void rtm_take(const struct rtm_line *l, Int me, struct rtm_access x);
 /* The running thread asks for a line that another core wrote last: that takes so many cycles. */
 void rtm_charge_transfer(ULong cycles);
 
+/* Has another core than this the line to itself? */
+static inline Bool
+rtm_is_elsewhere(const struct rtm_line *l, Int me)
+{
+    return l->last >= 0 && l->last != me;
+}
+
 /* The line has come to this core. A read leaves it shared, and reading shared lines is free: what
  * a core pays for the first read of a line in its life is not modelled. */
 static inline void
 rtm_line_comes(struct rtm_line *l, Int me, Bool write)
 {
-    if (l->last >= 0 && l->last != me) {
+    if (rtm_is_elsewhere(l, me)) {
         l->last = RTM_SHARED;
     }
     if (write) {

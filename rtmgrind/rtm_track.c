@@ -30,7 +30,7 @@ is_usual(const struct rtm_tx *tx, const struct rtm_seen *s, const struct rtm_acc
         return !x.write || !(l->readers & ~mine);
     }
     return l->writer < 0 && !(x.write ? l->readers : l->readers & mine) &&
-           (l->last < 0 || l->last == tx->core) && tx->n_touch < tx->cap_touch;
+           !rtm_is_elsewhere(l, tx->core) && tx->n_touch < tx->cap_touch;
 }
 
 /* One more line: dooms the transaction when that is too much for the cache. */
@@ -149,12 +149,6 @@ await_line(struct rtm_line *l, Long rest)
     rtm_clock_add(way);
 }
 
-INLINE Bool
-is_elsewhere(const struct rtm_line *l, Int me)
-{
-    return l->last >= 0 && l->last != me;
-}
-
 static __attribute__((noinline)) void
 unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x, Long rest)
 {
@@ -176,7 +170,7 @@ unusual_access(struct rtm_tx *tx, struct rtm_seen *s, const struct rtm_access x,
     if (rtm_opt.page_faults && rtm_page_fault(rtm_line_at(x.at), x.write)) {
         rtm_tx_page_fault();
     }
-    if (is_elsewhere(l, me)) {
+    if (rtm_is_elsewhere(l, me)) {
         await_line(l, rest);
     }
     rtm_take(l, me, x); /* before what it puts back is copied */
@@ -241,7 +235,7 @@ plain_access(struct rtm_line *l, const struct rtm_access x, Long rest)
     const Int me = rtm_cur->core;
 
     if (l && !rtm_is_idle(l)) {
-        if (is_elsewhere(l, me)) {
+        if (rtm_is_elsewhere(l, me)) {
             await_line(l, rest);
         }
         if (l->writer >= 0 || (x.write && l->readers)) {
