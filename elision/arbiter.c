@@ -138,7 +138,7 @@ choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t 
     uint64_t trial = now - arbiter->trial; /* a wary one's threads may have slept in it */
     trial = arbiter->wary || trial < TRIAL_MAX ? trial : TRIAL_MAX;
 
-    bool sudden = arbiter->wary && (locked != was_locked || arbiter->chosen == 0);
+    bool sudden = arbiter->wary && (locked != was_locked || arbiter->chosen.rate == 0);
     if (locked != was_locked) {
         arbiter->doubling = 0;
     }
@@ -151,7 +151,7 @@ choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t 
     arbiter->soon = now + length / 4;
     /* Speculation that gets no better than the lock is noticed without a trial. */
     arbiter->until = now + (locked || sudden || !sure ? length : length * WATCHED);
-    arbiter->chosen = better;
+    arbiter->chosen = count[locked];
     arbiter->usual = (struct elision_arbiter_count){.rate = 0};
     arbiter->odd = false;
     settle(arbiter, locked ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING, now, threads);
@@ -188,19 +188,21 @@ have_come(uint32_t were, const struct elision_arbiter_sums *sums)
 }
 
 /* Where all take the lock, the rate is steady as long as the program does the same, but for a
- * single look. Where they speculate it is not; but it matters only when it has become worse and
- * the lock may be as good. */
+ * single look. It is compared with what it was at the choice: threads come to a new phase one after
+ * the other, and a moving average comes with them. Only a wary one's trial is too short for that.
+ * Where they speculate the rate is not steady; but it matters only when it has become worse and the
+ * lock may be as good. */
 static bool
 has_changed(struct elision_arbiter *arbiter, const struct elision_arbiter_count *seen)
 {
     if (!is_locked(arbiter)) {
         return arbiter->usual.sections != 0 &&
                arbiter->usual.rate * 4 < arbiter->count[1].rate * 5 &&
-               arbiter->usual.rate * 8 < arbiter->chosen * 7;
+               arbiter->usual.rate * 8 < arbiter->chosen.rate * 7;
     }
+    const struct elision_arbiter_count *was = arbiter->wary ? &arbiter->usual : &arbiter->chosen;
     bool odd = arbiter->odd;
-    arbiter->odd = arbiter->usual.sections != 0 && clear(&arbiter->usual, seen) &&
-                   apart(&arbiter->usual, seen) > APART_MAX / 16;
+    arbiter->odd = was->sections != 0 && clear(was, seen) && apart(was, seen) > APART_MAX / 16;
     return odd && arbiter->odd;
 }
 
@@ -323,7 +325,7 @@ is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
     }
     if (is_trial(arbiter) && length >= IDLE_MAX &&
         (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
-        arbiter->chosen = 0;
+        arbiter->chosen.rate = 0;
     }
     arbiter->trial += length;
     count_from(arbiter, now, sums, 2 * window);

@@ -56,7 +56,7 @@ struct elision_arbiter_count {
 struct elision_arbiter {
     enum elision_arbiter_phase phase;
     bool counting;                         /* threads have followed */
-    uint64_t chosen;                       /* the rate that won; 0: none for this program */
+    struct elision_arbiter_count chosen;   /* what won; rate 0: none for this program */
     bool wary;                             /* a choice not yet confirmed is short; constant */
     bool odd;                              /* the last look was unlike those before */
     bool troubled;                         /* the last count had too many aborts */

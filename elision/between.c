@@ -49,7 +49,9 @@ elision_section_conflicts(void)
     const struct elision_thread *self = elision_self_;
     uint32_t at = self->depth;
 
-    /* A section that has no record here is on a fast path: it began at the first try. */
+    if (self->inside > ELISION_INSIDE) {
+        return elision_section_lost_(self->state);
+    }
     while (at > 0 && self->sections[at - 1].joined) {
         at--;
     }

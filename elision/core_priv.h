@@ -61,6 +61,7 @@ struct elision_site_state {
     _Atomic uint32_t version; /* odd while granted and count.commits change */
     bool cut;                 /* its length has been asked for; written in transactions too */
     uint32_t asked;           /* enters that have asked the policy */
+    uint32_t again;           /* credit + 1 during a fast section that was begun again at once */
     uint64_t typical;         /* cycles of the last timed transaction that committed */
     struct elision_policy_state policy;
     struct elision_counters count;

@@ -17,6 +17,9 @@
  *     |        v        is asked what to do about this status
  *     +---- commit
  *
+ * A fast section that loses to a conflict once begins again without being asked about, as most
+ * would be told to; elision_policy_retries_at_once_.
+ *
  * The begin may be in elision_enter while the section runs in its caller: an abort restores the
  * stack's bytes with everything else, so the frame that elision_enter left is whole again.
  *
@@ -166,20 +169,28 @@ elision_consult_(struct elision_fallback *lock, struct elision_site_state *state
     elision_fallback_send_away_(lock);
 }
 
+static void
+count_abort(const struct elision_thread *self, struct elision_site_state *state, uint32_t status,
+            uint64_t cycles)
+{
+    enum elision_abort reason = elision_policy_classify_(status);
+
+    elision_count_(&state->count.aborts[reason], 1);
+    elision_count_(&state->count.cycles_wasted, cycles);
+    elision_count_max_(&state->count.max_wasted, cycles);
+    ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
+}
+
 /* An attempt failed with status after cycles, at now: count it and ask what next. */
 static struct elision_policy_decision
 aborted(struct elision_thread *self, struct elision_section *section, uint32_t status,
         uint64_t cycles, uint64_t now)
 {
     struct elision_site_state *state = section->state;
-    enum elision_abort reason = elision_policy_classify_(status);
     struct elision_policy_decision decision;
 
-    elision_count_(&state->count.aborts[reason], 1);
-    elision_count_(&state->count.cycles_wasted, cycles);
+    count_abort(self, state, status, cycles);
     elision_count_(&self->lost, state->cut ? cycles : 0);
-    elision_count_max_(&state->count.max_wasted, cycles);
-    ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
     if (section->attempt.total >= 2 || ++state->asked % ELISION_CONSULT == 0) {
         elision_consult_(section->wanted, state, section->site, now);
     }
@@ -224,19 +235,53 @@ pursue(struct elision_thread *self, struct elision_section *section,
     return take_lock(self, section, how);
 }
 
-/* The fast path's transaction came back with status. */
-static __attribute__((noinline)) enum elision_path
+/* The fast record of a speculative section, whose transaction has just begun. */
+static inline __attribute__((always_inline)) ELISION_TX enum elision_path
+begun_tx(struct elision_thread *self, struct elision_fallback *lock,
+         struct elision_site_state *state)
+{
+    subscribe_tx(lock);
+    self->inside = (uintptr_t)lock;
+    self->state = state;
+    self->ticks = 0;
+    return ELISION_SPECULATIVE;
+}
+
+/* The fast path's transaction came back with status. It was not timed; half of what this site's
+ * transactions take is the guess. */
+static __attribute__((noinline)) ELISION_TX enum elision_path
 fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision_site_t *site,
              uint32_t status, enum how how)
 {
     struct elision_site_state *state = elision_state_of_(self, site);
-    struct elision_section *section = elision_section_new_(self, lock, state, site);
+    const struct elision_policy_params *params = elision_params_for_(state);
+    uint64_t guess = state->typical / 2, cycles = guess;
 
     ELISION_STEP("enter: aborted");
+    bool again = status == (ELISION_TX_CONFLICT | ELISION_TX_RETRY) && word_of(lock) == 0 &&
+                 elision_site_off_(site) == 0 &&
+                 elision_policy_retries_at_once_(params, &state->policy);
+
+    if (again) {
+        count_abort(self, state, status, guess);
+        elision_section_again_(state);
+        cycles = elision_cycles_();
+        status = elision_tx_begin_();
+        if (status == ELISION_TX_STARTED) {
+            enum elision_path path = begun_tx(self, lock, state);
+            ELISION_STEP("enter: again");
+            return path;
+        }
+        cycles = elision_cycles_() - cycles;
+        state->policy.retried -= state->policy.retried > 0; /* or a handler has settled it */
+    }
+    struct elision_section *section = elision_section_new_(self, lock, state, site);
     elision_settle_(state, true, 0);
-    /* It was not timed; half of what this site's transactions take is the guess. */
-    return pursue(self, section,
-                  aborted(self, section, status, state->typical / 2, elision_cycles_()), how);
+    if (again) {
+        (void)elision_policy_abort_(params, &state->policy, &section->attempt,
+                                    ELISION_TX_CONFLICT | ELISION_TX_RETRY, guess);
+    }
+    return pursue(self, section, aborted(self, section, status, cycles, elision_cycles_()), how);
 }
 
 /* An enter inside another section. ret: true if it is done, with *path; false: go on as usual. */
@@ -430,12 +475,9 @@ enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
     if (unlikely_(status != ELISION_TX_STARTED)) {
         return fast_aborted(self, lock, site, status, how);
     }
-    subscribe_tx(lock);
-    self->inside = (uintptr_t)lock;
-    self->state = state;
-    self->ticks = 0;
+    enum elision_path path = begun_tx(self, lock, state);
     ELISION_STEP("enter: fast");
-    return ELISION_SPECULATIVE;
+    return path;
 }
 
 ELISION_TX enum elision_path

@@ -72,6 +72,8 @@ choose_policy(void)
     }
     elision_params_cut_ = elision_params_;
     elision_policy_for_cuts_(&elision_params_cut_);
+    elision_params_.at_once = elision_policy_is_hasty_(&elision_params_);
+    elision_params_cut_.at_once = elision_policy_is_hasty_(&elision_params_cut_);
 }
 
 static void

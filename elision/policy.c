@@ -11,6 +11,9 @@
  * once, twice as many sections go by before the next question. */
 #define GRANT_MIN 32u
 
+/* Conflicts before a section waits for the auxiliary lock. */
+#define AUX_AFTER 5
+
 /* Failures that do not count in the budget still end somewhere: no section tries more often. */
 #define ATTEMPTS_MAX 1000
 
@@ -178,7 +181,7 @@ elision_policy_abort_(const struct elision_policy_params *params,
             decision.action = ELISION_ACTION_SPECULATE;
             decision.wait = params->waits;
             decision.pauses = backoff_pauses(&event);
-            decision.aux = params->aux && attempt->failed[ELISION_ABORT_CONFLICT] >= 4;
+            decision.aux = params->aux && attempt->failed[ELISION_ABORT_CONFLICT] >= AUX_AFTER;
             return decision;
         }
     }
@@ -189,6 +192,15 @@ elision_policy_abort_(const struct elision_policy_params *params,
         decision.gave_up = true;
     }
     return decision;
+}
+
+bool
+elision_policy_is_hasty_(const struct elision_policy_params *params)
+{
+    return params->algorithm->hasty && params->budget > 1 &&
+           params->limit[ELISION_ABORT_CONFLICT] > 1 &&
+           (params->backoff == ELISION_BACKOFF_NONE ||
+            (params->backoff == ELISION_BACKOFF_EXPONENTIAL && params->backoff_after > 0));
 }
 
 uint32_t
@@ -223,6 +235,7 @@ elision_policy_commits_(const struct elision_policy_params *params,
     if (algorithm->commits != NULL && count > 0) {
         algorithm->commits(params, state, count);
     }
+    state->retried = 0;
 }
 
 uint32_t
@@ -236,7 +249,7 @@ elision_policy_length_(const struct elision_policy_params *params,
 
 /* --- FIXED, HOTSPOT, ODAIRA --------------------------------------------------------------------*/
 
-const struct policy_algorithm elision_policy_fixed_ = {.credit = 1024};
+const struct policy_algorithm elision_policy_fixed_ = {.credit = 1024, .hasty = true};
 
 /* JDK up to 23: after 1000 aborts look at the ratio once; above one half elision is off for the
  * rest of the run. */

@@ -50,9 +50,11 @@ struct elision_policy_params {
     uint32_t seed;
     uint32_t waste;      /* ADAPTIVE: times the usual cost of a section, lost to conflicts: then the
                           * lock, unless they are cut */
-    uint32_t longer;     /* the same, of one attempt: the section is a long one */
+    uint32_t longer;     /* ADAPTIVE: times the usual difference between sections, by which one
+                          * attempt takes longer: then the section is a long one, too */
     uint16_t unfriendly; /* ADAPTIVE: the weight of that reason to begin with */
     bool cuts;           /* ADAPTIVE: sections are cut, see elision_policy_for_cuts_ */
+    bool at_once;        /* a section's first conflict is not asked about; see below */
     bool aux;            /* conflict losers queue on the auxiliary lock */
     bool arbiter;        /* all threads together compare speculating with the lock; see arbiter.h */
 };
@@ -74,10 +76,12 @@ struct elision_policy_state {
     uint32_t halved;                        /* sections for which the length is half of that */
     uint32_t budget;                        /* learnt budget (TUNER) */
     uint32_t grant;                         /* sections that went by without asking, last time */
+    uint32_t retried;                       /* of these, begun again at once after a conflict */
     uint32_t mode;                          /* per algorithm */
     uint16_t weight[ELISION_ABORT_REASONS]; /* share of sections a reason sends to the lock even
                                              * though it was retried; 16-bit fixed point */
-    uint64_t usual;                         /* moving average: cycles of a committed one */
+    uint64_t usual;                         /* moving average: cycles of a committed one, ... */
+    uint64_t spread;                        /* ... and by how much they differ from it */
     uint64_t extra[8];                      /* per algorithm */
 };
 
@@ -139,13 +143,31 @@ struct elision_policy_decision elision_policy_abort_(const struct elision_policy
                                                      struct elision_policy_attempt *attempt,
                                                      uint32_t status, uint64_t cycles);
 
+/* A weight above this: retrying after the reason fails about 70 % of the time. */
+#define ELISION_POLICY_HOPELESS 0xb000u
+
+/* A section that did not ask, and lost to a conflict, with the RETRY bit, begins again at once if
+ * the lock is free: most systems would say so, and to ask them costs more than such a section. Who
+ * does so counts it in state->retried; if that attempt fails too it is taken back, and the policy
+ * is told of both.
+ * ret:   true if the policy need not be asked */
+static inline bool
+elision_policy_retries_at_once_(const struct elision_policy_params *params,
+                                const struct elision_policy_state *state)
+{
+    return params->at_once && state->weight[ELISION_ABORT_CONFLICT] <= ELISION_POLICY_HOPELESS;
+}
+
+/* ret:   true if that is what params say of any first conflict; at_once is to be set to it */
+bool elision_policy_is_hasty_(const struct elision_policy_params *params);
+
 /* A section committed after cycles (0: not measured).
  * ret:   how many next sections may speculate once, on success, without asking */
 uint32_t elision_policy_commit_(const struct elision_policy_params *params,
                                 struct elision_policy_state *state,
                                 const struct elision_policy_attempt *attempt, uint64_t cycles);
 
-/* count sections committed at the first attempt without asking. */
+/* count sections committed without asking, at the first attempt but for state->retried of them. */
 void elision_policy_commits_(const struct elision_policy_params *params,
                              struct elision_policy_state *state, uint32_t count);
 

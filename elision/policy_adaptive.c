@@ -3,10 +3,10 @@
  * The default policy. Per site and thread, by reason:
  *
  *     busy         waits, retries up to a cap of its own
- *     conflict     again at once; from the fourth loss on backs off at random, capped, and queues
- *                  on the auxiliary lock; the lock when it has cost many times what the site's
- *                  sections usually take, or one attempt much more than that: a long one among
- *                  short ones does not win by trying
+ *     conflict     again at once; from the fourth loss on backs off at random, capped, from the
+ *                  fifth on queues on the auxiliary lock; the lock when it has cost many times what
+ *                  the site's sections usually take, or one attempt more than they ever do: a long
+ *                  one among short ones does not win by trying
  *     capacity     halves the length, for a while if it is an exception; retries while that can
  *                  help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed
@@ -26,8 +26,8 @@
 #define LENGTHEN_STREAK 64        /* commits without an abort before a section gets longer */
 #define CUT_COST 512u             /* cycles that ending a section and beginning the next one cost */
 #define LOST_MAX (128 * CUT_COST) /* cycles lost before a section gets shorter */
-#define PROVEN 16          /* commits after which a section that is too large is an exception */
-#define WEIGHT_HIGH 0xb000 /* of 0xffff: retrying after this reason fails about 70 % of the time */
+#define PROVEN 16    /* commits after which a section that is too large is an exception */
+#define DIFFER_MIN 3 /* sections may take by this part longer than usual, if all are alike */
 
 static void
 adaptive_setup(const struct elision_policy_params *params, struct elision_policy_state *state)
@@ -61,7 +61,7 @@ learn_weight(struct elision_policy_state *state, unsigned reason, bool failed)
 static bool
 hopeless(struct elision_policy_state *state, enum elision_abort reason)
 {
-    return state->weight[reason] > WEIGHT_HIGH && (policy_random(state) & 15u) != 0;
+    return state->weight[reason] > ELISION_POLICY_HOPELESS && (policy_random(state) & 15u) != 0;
 }
 
 /* Sections of this length usually fit, but this one did not: once more, half as long, since it may
@@ -147,7 +147,9 @@ costs_too_much(const struct policy_event *event)
     if (state->usual == 0) {
         return event->attempt->counted >= (state->window_failed == 0 ? TRIES_NEW : TRIES_NEW / 2);
     }
-    return event->cycles > params->longer * state->usual ||
+    uint64_t differ = params->longer * state->spread;
+    differ = differ > state->usual / DIFFER_MIN ? differ : state->usual / DIFFER_MIN;
+    return event->cycles > state->usual + differ ||
            event->attempt->wasted > params->waste * state->usual;
 }
 
@@ -198,7 +200,10 @@ adaptive_commits(const struct elision_policy_params *params, struct elision_poli
     roll_window(state);
     fitted(state, count);
     balance(state, 0, (uint64_t)count * CUT_COST);
-    state->streak += count;
+    for (uint32_t i = 0; i < state->retried && i < WINDOW; i++) {
+        learn_weight(state, ELISION_ABORT_CONFLICT, false);
+    }
+    state->streak = state->retried > 0 ? 0 : state->streak + count;
     if (state->streak >= LENGTHEN_STREAK && state->length < params->length_max) {
         state->length += state->length / 8 + 1;
         state->length = state->length < params->length_max ? state->length : params->length_max;
@@ -216,8 +221,14 @@ adaptive_commit(const struct elision_policy_params *params, struct elision_polic
             learn_weight(state, reason, false);
         }
     }
-    if (cycles != 0) {
-        state->usual = state->usual == 0 ? cycles : state->usual - state->usual / 8 + cycles / 8;
+    if (state->usual == 0) {
+        state->usual = cycles;
+        state->spread = cycles / 2;
+    }
+    else if (cycles != 0) {
+        uint64_t off = cycles > state->usual ? cycles - state->usual : state->usual - cycles;
+        state->spread = state->spread - state->spread / 8 + off / 8;
+        state->usual = state->usual - state->usual / 8 + cycles / 8;
     }
     state->skip_next = SKIP_MIN;
     adaptive_commits(params, state, 1);
@@ -257,4 +268,5 @@ const struct policy_algorithm elision_policy_adaptive_ = {
     .commits = adaptive_commits,
     .failed = adaptive_failed,
     .credit = 1024,
+    .hasty = true,
 };

@@ -37,10 +37,10 @@ static const struct elision_policy_params presets[] = {
         .backoff = ELISION_BACKOFF_EXPONENTIAL,
         .backoff_after = 3,
         .backoff_base = 1,
-        .backoff_cap = 16,
+        .backoff_cap = 4,
         .length_max = 1024,
         .waste = 32,
-        .longer = 2,
+        .longer = 4,
         .unfriendly = 0x9000, /* a system call will be there again */
         .aux = true,
         .arbiter = true,
@@ -127,7 +127,6 @@ elision_policy_for_cuts_(struct elision_policy_params *params)
         params->budget = params->budget < 6 ? params->budget : 6;
         params->limit[ELISION_ABORT_CONFLICT] = 8;
         params->backoff_after = 0;
-        params->backoff_cap = 4;
         params->cuts = true;
         params->unfriendly = 0;
     }

@@ -39,6 +39,7 @@ struct policy_algorithm {
     uint32_t (*failed)(const struct elision_policy_params *, struct elision_policy_state *,
                        const struct elision_policy_attempt *);
     uint32_t credit; /* most sections that may go by without asking */
+    bool hasty;      /* need not be told of a conflict whose section then commits */
 };
 
 extern const struct policy_algorithm elision_policy_fixed_;

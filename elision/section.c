@@ -74,6 +74,8 @@ elision_section_generalise_(struct elision_thread *self)
         .path = speculative ? ELISION_SPECULATIVE : ELISION_LOCKED,
         .on_credit = speculative,
     };
+    self->sections[0].attempt.failed[ELISION_ABORT_CONFLICT] =
+        speculative ? (uint16_t)elision_section_lost_(self->state) : 0;
     self->transacting = speculative;
     self->inside = ELISION_INSIDE;
     atomic_signal_fence(memory_order_seq_cst);
@@ -135,6 +137,7 @@ elision_set_credit_(struct elision_site_state *state, uint32_t credit, uint64_t 
     elision_count_(&state->count.commits, n);
     atomic_store_explicit(&state->granted, credit, memory_order_relaxed);
     atomic_store_explicit(&state->credit, credit, memory_order_relaxed);
+    state->again = 0;
     atomic_store_explicit(&state->version, version + 2, memory_order_release);
 }
 

@@ -54,6 +54,22 @@ struct elision_fallback *elision_section_try_aux_(struct elision_thread *self,
 /* Release the auxiliary lock, if section holds it. tx: outside only */
 void elision_section_release_aux_(struct elision_section *section);
 
+/* The fast section under way is begun again at once, see elision_policy_retries_at_once_. */
+static inline void
+elision_section_again_(struct elision_site_state *state)
+{
+    state->policy.retried++;
+    state->again = atomic_load_explicit(&state->credit, memory_order_relaxed) + 1;
+}
+
+/* ret:   how many conflicts the fast section under way has lost to. Each one has used up credit, so
+ *        that none but this has the mark. tx: safe */
+static inline unsigned
+elision_section_lost_(const struct elision_site_state *state)
+{
+    return state->again == atomic_load_explicit(&state->credit, memory_order_relaxed) + 1;
+}
+
 /* Set the credit of a site and add n to its commits, so that a reader sees both or neither. */
 void elision_set_credit_(struct elision_site_state *state, uint32_t credit, uint64_t n);
 

@@ -13,13 +13,14 @@ $(OUT)/obj/scripted/%.o: %.c
 	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) $(CFLAGS) $(SCRIPTED_FLAGS) -MMD -MP -c -o $@ $<
 
 FAULT_TESTS = $(OUT)/tests/fault \
-    $(addprefix $(OUT)/tests/fault-,child length probes section stats)
+    $(addprefix $(OUT)/tests/fault-,child length probes section signals stats)
 
 $(OUT)/tests/fault: $(OUT)/obj/scripted/tests/fault/fault.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-child: $(OUT)/obj/scripted/tests/fault/child.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-length: $(OUT)/obj/scripted/tests/fault/length.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-probes: $(OUT)/obj/scripted/tests/fault/probes.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-section: $(OUT)/obj/scripted/tests/fault/section.o $(SCRIPTED_OBJS)
+$(OUT)/tests/fault-signals: $(OUT)/obj/scripted/tests/fault/signals.o $(SCRIPTED_OBJS)
 $(OUT)/tests/fault-stats: $(OUT)/obj/scripted/tests/fault/stats.o $(SCRIPTED_OBJS)
 $(FAULT_TESTS):
 	@mkdir -p $(@D)

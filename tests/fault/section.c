@@ -2,13 +2,9 @@
  *
  * What elision_section_conflicts answers, with statuses from a script: conflicts of this section
  * only, on both paths, for a section alone, cut, nested and joined. That a joined one subscribes to
- * its own lock as well. And that a site whose sections
- * are cut is not kept on the lock by what was decided before; and that a handler's sections do not
- * disturb the one it interrupts, nor its thread's begin and end.
+ * its own lock as well. And that a site whose sections are cut is not kept on the lock by what was
+ * decided before.
  */
-#define _GNU_SOURCE
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #include "elision/core_priv.h"
@@ -17,7 +13,7 @@
 #include "tests/fault/script.h"
 #include "tests/unit/tap.h"
 
-static elision_lock_t lock, other, third;
+static elision_lock_t lock, other;
 static elision_site_t site = ELISION_SITE_INIT("section");
 static elision_site_t inner = ELISION_SITE_INIT("inner");
 
@@ -81,13 +77,105 @@ fast_sections_too(void **unused)
         assert_int_equal(elision_section_conflicts(), 0);
         elision_leave(&lock);
     }
+    for (int nested = 0; nested < 2; nested++) {
+        unsigned begins = script_begins();
+        script_status(CONFLICT);
+        assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+        assert_int_equal(elision_self_->depth, 0); /* begun again at once */
+        assert_int_equal(elision_section_conflicts(), 1);
+        if (nested) {
+            assert_int_equal(elision_enter(&other, &inner), ELISION_SPECULATIVE);
+            assert_int_equal(elision_section_conflicts(), 1);
+            elision_leave(&other);
+        }
+        elision_leave(&lock);
+        assert_int_equal(script_begins(), begins + 2);
+        assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+        assert_int_equal(elision_section_conflicts(), 0);
+        elision_leave(&lock);
+    }
     script_status(CONFLICT);
     script_status(CONFLICT);
     assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
     assert_int_equal(elision_section_conflicts(), 2);
+    assert_int_equal(elision_self_->states[1].policy.retried, 0);
     assert_int_equal(elision_checkpoint_now(&lock, &site), ELISION_SPECULATIVE);
     assert_int_equal(elision_section_conflicts(), 0);
     elision_leave(&lock);
+}
+
+/* Whatever is tried again at once, or asked about, is counted once and belongs to one section.
+ * Sites that are cut always ask; this one is not. */
+static void
+fast_sections_are_counted(void **unused)
+{
+    enum { SECTIONS = 100 };
+    struct elision_stats before, after;
+    uint32_t losers = 0, expected = 0x8000;
+
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    elision_site_stats(&inner, &before);
+    uint16_t *weight = elision_state_of_(elision_self_, &inner)->policy.weight;
+    weight[ELISION_ABORT_CONFLICT] = 0x8000;
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        unsigned dice = i * 2654435761u >> 28, lose = i / 8 == 5 ? 2 : dice < 3 ? dice : 0;
+        losers += lose > 0;
+        for (unsigned k = 0; k < lose; k++) {
+            script_status(CONFLICT);
+        }
+        assert_int_equal(elision_enter(&lock, &inner), ELISION_SPECULATIVE);
+        assert_int_equal(elision_section_conflicts(), lose);
+        elision_leave(&lock);
+    }
+    /* That trying again succeeds is learnt once of each that had to. */
+    for (; losers > 0; losers--) {
+        expected -= expected >> 3;
+    }
+    assert_int_equal(weight[ELISION_ABORT_CONFLICT], expected);
+    elision_site_stats(&inner, &after);
+    assert_int_equal(after.commits - before.commits, SECTIONS);
+    assert_int_equal(after.starts - before.starts, script_begins());
+    assert_int_equal(after.locked, before.locked);
+    assert_int_equal(after.aborts[ELISION_ABORT_CONFLICT] - before.aborts[ELISION_ABORT_CONFLICT],
+                     script_begins() - SECTIONS);
+}
+
+static bool turns_off;
+
+static void
+change_at_abort(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "enter: aborted") == 0) {
+        lock.word_ = turns_off ? 0 : elision_self_->id + 1;
+        elision_set_enabled(!turns_off);
+    }
+}
+
+/* Nothing is tried again at once if the lock is held by now, or elision was switched off. */
+static void
+fast_sections_look_before_they_begin_again(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        begin_with(__builtin_frame_address(0), 0, 0);
+        (void)elision_enter(&lock, &inner);
+        elision_leave(&lock);
+        turns_off = i != 0;
+        script_hook(change_at_abort);
+        script_status(CONFLICT);
+        unsigned begins = script_begins();
+        enum elision_path path = elision_try_enter(&lock, &inner);
+        script_hook(NULL);
+        assert_int_equal(path, turns_off ? ELISION_LOCKED : ELISION_BUSY);
+        assert_int_equal(script_begins(), begins + 1);
+        if (turns_off) {
+            elision_leave(&lock);
+        }
+        lock.word_ = 0;
+        elision_set_enabled(true);
+    }
 }
 
 static void
@@ -238,74 +326,6 @@ cut_sites_forget_the_arbiter(void **unused)
     assert_int_equal(path, ELISION_SPECULATIVE);
 }
 
-static void
-signal_at(const char *name, unsigned n)
-{
-    (void)n;
-    if (strcmp(name, "leave: locked") == 0) {
-        assert_int_equal(elision_enter(&other, &inner), ELISION_LOCKED);
-        elision_leave(&other);
-    }
-}
-
-/* The record of the section that ends has moved when the handler returns. */
-static void
-signals_as_locked_sections_end(void **unused)
-{
-    (void)unused;
-    script_reset(__builtin_frame_address(0));
-    elision_set_enabled(false);
-    script_hook(signal_at);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
-        elision_leave(&lock);
-        assert_int_equal(lock.word_ | other.word_, 0);
-        assert_int_equal(elision_self_->depth, 0);
-        assert_int_equal(elision_self_->inside, 0);
-    }
-    elision_set_enabled(true);
-}
-
-/* A section that is entered inside one with the lock moves the record of that. A handler that
- * enters one meanwhile has done so already. */
-static const char *nest_at;
-
-static void
-signal_as_it_nests(const char *name, unsigned n)
-{
-    (void)n;
-    if (strcmp(name, nest_at) == 0) {
-        nest_at = "";
-        assert_int_equal(elision_enter(&third, &inner), ELISION_LOCKED);
-        elision_leave(&third);
-    }
-}
-
-static void
-signals_as_sections_nest(void **unused)
-{
-    static const char *const places[] = {"nest: begun", "nest: kept twice"};
-
-    (void)unused;
-    script_reset(__builtin_frame_address(0));
-    elision_set_enabled(false);
-    script_hook(signal_as_it_nests);
-    for (int i = 0; i < 2; i++) {
-        nest_at = places[i];
-        assert_int_equal(elision_enter(&lock, &site), ELISION_LOCKED);
-        assert_int_equal(elision_enter(&other, &inner), ELISION_LOCKED);
-        assert_string_equal(nest_at, "");
-        assert_true(elision_is_inside(&lock) && elision_is_inside(&other));
-        assert_int_equal(elision_self_->depth, 2);
-        elision_leave(&other);
-        elision_leave(&lock);
-        assert_int_equal(lock.word_ | other.word_ | third.word_, 0);
-        assert_int_equal(elision_self_->depth | elision_self_->inside, 0);
-    }
-    script_hook(NULL);
-    elision_set_enabled(true);
-}
-
 /* A section with the lock that has been timed, or moved, is cut when the lock is asked for. */
 static void
 moved_sections_hand_the_lock_over(void **unused)
@@ -361,99 +381,6 @@ the_kill_switch_wins(void **unused)
     assert_int_equal(elision_site_off_(&site) | elision_site_off_(&inner), 0);
 }
 
-/* A handler's section of the same site, which aborts as well: the counts are settled when it
- * returns, that of the section it interrupted too. */
-static void
-signal_at_abort(const char *name, unsigned n)
-{
-    (void)n;
-    if (strcmp(name, "enter: aborted") == 0) {
-        script_status(CONFLICT);
-        assert_int_equal(elision_enter(&other, &site), ELISION_SPECULATIVE);
-        elision_leave(&other);
-    }
-}
-
-static void
-signals_as_fast_sections_abort(void **unused)
-{
-    struct elision_stats before, after;
-
-    (void)unused;
-    begin_with(__builtin_frame_address(0), 0, 0);
-    for (int i = 0; i < 4; i++) {
-        (void)elision_enter(&lock, &site);
-        elision_leave(&lock);
-    }
-    elision_site_stats(&site, &before);
-    script_hook(signal_at_abort);
-    script_status(CONFLICT);
-    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
-    script_hook(NULL);
-    elision_leave(&lock);
-    elision_site_stats(&site, &after);
-    assert_in_range(after.commits - before.commits, 2, 3);
-}
-
-/* A handler's section may be its thread's first one, while that registers, and its last one, when
- * it has given its record back. */
-static bool shared;
-
-static void
-enter_in_handler(int signal)
-{
-    (void)signal;
-    (void)elision_enter(&other, &inner);
-    shared = shared || !elision_self_->alive;
-    elision_leave(&other);
-}
-
-static void
-raise_at(const char *name, unsigned n)
-{
-    static _Thread_local bool ended; /* the handler's own record is given back, too */
-    bool ends = strcmp(name, "exit: given back") == 0;
-
-    (void)n;
-    if (ends ? !ended : strcmp(name, "register: chosen") == 0) {
-        ended = ends;
-        (void)raise(SIGUSR1);
-    }
-}
-
-static void *
-enter_once(void *unused)
-{
-    (void)elision_enter(&lock, &site);
-    elision_leave(&lock);
-    return unused;
-}
-
-static void
-signals_as_threads_begin_and_end(void **unused)
-{
-    const struct sigaction action = {.sa_handler = enter_in_handler};
-
-    (void)unused;
-    elision_set_enabled(false);
-    elision_set_concurrency(0);
-    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-    script_hook(raise_at);
-    for (int i = 0; i < 3; i++) {
-        pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, enter_once, NULL), 0);
-        pthread_join(thread, NULL);
-    }
-    script_hook(NULL);
-    assert_false(shared);
-    for (struct elision_thread *at = elision_thread_first_(); at->next != NULL; at = at->next) {
-        assert_int_equal(at->id, at->next->id + 1);
-    }
-    elision_set_enabled(true);
-    assert_false(elision_may_speculate_()); /* this thread is the only one alive */
-    elision_set_concurrency(2);
-}
-
 static int
 start(void **unused)
 {
@@ -475,6 +402,8 @@ main(void)
         cmocka_unit_test(conflicts_are_counted),
         cmocka_unit_test(other_reasons_are_not),
         cmocka_unit_test(fast_sections_too),
+        cmocka_unit_test(fast_sections_are_counted),
+        cmocka_unit_test(fast_sections_look_before_they_begin_again),
         cmocka_unit_test(joined_sections_answer_for_the_transaction),
         cmocka_unit_test(joined_sections_subscribe_too),
         cmocka_unit_test(joined_sections_may_be_refused),
@@ -482,12 +411,8 @@ main(void)
         cmocka_unit_test(the_lock_is_wanted_once),
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
-        cmocka_unit_test(signals_as_locked_sections_end),
-        cmocka_unit_test(signals_as_sections_nest),
         cmocka_unit_test(moved_sections_hand_the_lock_over),
         cmocka_unit_test(the_kill_switch_wins),
-        cmocka_unit_test(signals_as_fast_sections_abort),
-        cmocka_unit_test(signals_as_threads_begin_and_end),
     };
 
     return RUN_TAP(tests, start, NULL);

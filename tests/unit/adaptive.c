@@ -76,33 +76,41 @@ proven(uint64_t cycles)
     return state;
 }
 
-/* A section that has cost many times what its site's sections usually take had better have the
- * lock; one that has cost little goes on. */
-static void
-adaptive_stops_by_cost(void **unused)
+/* ret:   true if a section of that site gives up as soon as one attempt has taken so many cycles */
+static bool
+is_long(struct elision_policy_state state, uint64_t cycles)
 {
-    const struct elision_policy_params *params = preset("adaptive");
-    static const struct {
-        uint64_t cycles; /* of an aborted attempt; committed ones take 100 */
-        unsigned tries;
-    } costs[] = {{10, 16}, {150, 16}, {200, 16}, {201, 1}, {1000, 1}};
+    struct elision_policy_attempt attempt;
 
-    (void)unused;
-    for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
-        struct elision_policy_state state = proven(100);
-        struct elision_policy_attempt attempt;
-        struct elision_policy_decision d;
-        unsigned tries = 0;
-        for (d = elision_policy_enter_(params, &state, &attempt);
-             d.action == ELISION_ACTION_SPECULATE; tries++) {
-            d = elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT,
-                                      costs[i].cycles);
-        }
-        assert_int_equal(tries, costs[i].tries);
-    }
+    (void)elision_policy_enter_(preset("adaptive"), &state, &attempt);
+    return elision_policy_abort_(preset("adaptive"), &state, &attempt, ELISION_TX_CONFLICT, cycles)
+               .action == ELISION_ACTION_LOCK;
 }
 
-/* Nor does one that has lost much by little and little, whatever it was lost to. */
+/* A section that takes longer than its site's sections ever do had better have the lock. Of one
+ * section it is not known what others will take. */
+static void
+adaptive_stops_what_takes_long(void **unused)
+{
+    struct elision_policy_state alike = proven(100), differ = proven(100);
+    struct elision_policy_attempt attempt = {0};
+
+    (void)unused;
+    assert_false(is_long(alike, 300)); /* 100 and four times 50 */
+    assert_true(is_long(alike, 301));
+    for (int i = 0; i < 64; i++) {
+        (void)elision_policy_commit_(preset("adaptive"), &alike, &attempt, 100);
+        (void)elision_policy_commit_(preset("adaptive"), &differ, &attempt, i % 2 ? 64 : 128);
+    }
+    assert_false(is_long(alike, 133)); /* by a third, at least */
+    assert_true(is_long(alike, 134));
+    uint64_t most = differ.usual + 4 * differ.spread;
+    assert_in_range(most, 200, 240);
+    assert_false(is_long(differ, most));
+    assert_true(is_long(differ, most + 1));
+}
+
+/* So has one that has lost much by little and little, whatever it was lost to. */
 static void
 adaptive_stops_by_what_was_lost_in_sum(void **unused)
 {
@@ -183,14 +191,14 @@ adaptive_backs_off_from_the_fourth_loss_on(void **unused)
         for (int k = 0; k < 15; k++) {
             uint32_t pauses =
                 elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).pauses;
-            assert_true(k < 3 ? pauses == 0 : pauses <= 16);
+            assert_true(k < 3 ? pauses == 0 : pauses <= 4);
             most = pauses > most ? pauses : most;
         }
         uint32_t random = state.random;
         state = proven(100);
         state.random = random;
     }
-    assert_int_equal(most, 16);
+    assert_int_equal(most, 4);
 }
 
 /* Sections that are cut keep a small budget and early back-off, whatever they have cost. */
@@ -366,10 +374,15 @@ adaptive_knows_what_sections_usually_take(void **unused)
 
     (void)unused;
     assert_int_equal(state.usual, 800);
+    assert_int_equal(state.spread, 400);
     (void)elision_policy_commit_(preset("adaptive"), &state, &attempt, 1600);
     assert_int_equal(state.usual, 900);
+    assert_int_equal(state.spread, 450);
     (void)elision_policy_commit_(preset("adaptive"), &state, &attempt, 0); /* not timed */
     assert_int_equal(state.usual, 900);
+    assert_int_equal(state.spread, 450);
+    (void)elision_policy_commit_(preset("adaptive"), &state, &attempt, 100);
+    assert_int_equal(state.spread, 450 - 56 + 100);
 }
 
 static void
@@ -381,10 +394,37 @@ adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
 
     (void)unused;
     (void)elision_policy_enter_(params, &state, &attempt);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         assert_false(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
     }
     assert_true(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
+}
+
+/* Sections that did not ask, and lost once to a conflict, count as ones that were asked about. */
+static void
+adaptive_learns_of_what_was_not_asked(void **unused)
+{
+    const struct elision_policy_params *params = preset("adaptive");
+    struct elision_policy_params at_once = *params;
+    struct elision_policy_state state = proven(100);
+
+    (void)unused;
+    state.weight[ELISION_ABORT_CONFLICT] = 0x8000;
+    state.retried = 2;
+    elision_policy_commits_(params, &state, 10);
+    assert_int_equal(state.weight[ELISION_ABORT_CONFLICT], 0x6200);
+    assert_int_equal(state.retried, 0);
+    assert_int_equal(state.streak, 0);
+    elision_policy_commits_(params, &state, 10);
+    assert_int_equal(state.weight[ELISION_ABORT_CONFLICT], 0x6200);
+    assert_int_equal(state.streak, 10);
+    /* Where retrying fails it is better to ask. */
+    at_once.at_once = true;
+    state.weight[ELISION_ABORT_CONFLICT] = ELISION_POLICY_HOPELESS;
+    assert_true(elision_policy_retries_at_once_(&at_once, &state));
+    assert_false(elision_policy_retries_at_once_(params, &state));
+    state.weight[ELISION_ABORT_CONFLICT]++;
+    assert_false(elision_policy_retries_at_once_(&at_once, &state));
 }
 
 int
@@ -393,7 +433,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adaptive_gives_up_and_decays),
         cmocka_unit_test(adaptive_learns_that_unfriendly_sections_fail_again),
-        cmocka_unit_test(adaptive_stops_by_cost),
+        cmocka_unit_test(adaptive_stops_what_takes_long),
         cmocka_unit_test(adaptive_stops_by_what_was_lost_in_sum),
         cmocka_unit_test(adaptive_learns_that_retries_succeed),
         cmocka_unit_test(adaptive_tries_less_where_nothing_has_committed),
@@ -406,6 +446,7 @@ main(void)
         cmocka_unit_test(adaptive_expects_faults_again),
         cmocka_unit_test(adaptive_knows_what_sections_usually_take),
         cmocka_unit_test(adaptive_losers_queue_on_the_auxiliary_lock),
+        cmocka_unit_test(adaptive_learns_of_what_was_not_asked),
     };
 
     return RUN_TAP(tests, NULL, NULL);

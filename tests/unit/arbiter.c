@@ -94,6 +94,25 @@ notices_a_change(void **unused)
     }
 }
 
+/* Threads come to another phase one after the other, so that no look is much unlike those before.
+ */
+static void
+notices_what_changes_little_by_little(void **unused)
+{
+    struct run run = {.now = 1000};
+    const struct machine for_lock = {{100, 300}, 50};
+
+    (void)unused;
+    run_on(&run, &for_lock, LONG);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+    run.arbiter.until = UINT64_MAX;
+    for (uint64_t rate = 300; rate > 200; rate -= 5) {
+        run_on(&run, &(struct machine){{400, rate}, 4}, 40000);
+    }
+    run_on(&run, &(struct machine){{400, 200}, 4}, 200000);
+    assert_int_equal(run.arbiter.phase, ELISION_ARBITER_SPECULATING);
+}
+
 static void
 counts_while_threads_come_are_void(void **unused)
 {
@@ -317,6 +336,7 @@ main(void)
         cmocka_unit_test(soon),
         cmocka_unit_test(what_hardly_aborts_is_not_tried),
         cmocka_unit_test(notices_a_change),
+        cmocka_unit_test(notices_what_changes_little_by_little),
         cmocka_unit_test(counts_while_threads_come_are_void),
         cmocka_unit_test(more_threads_try_anew),
         cmocka_unit_test(a_slow_start_is_no_verdict),

@@ -18,12 +18,12 @@ counted_in(enum elision_arbiter_phase phase)
     return (struct elision_arbiter){.phase = phase,
                                     .counting = true,
                                     .troubled = true,
-                                    .chosen = 4000,
                                     .began = START,
                                     .due = START + LENGTH,
                                     .trial = START - 1000,
                                     .until = FOREVER,
                                     .sums = {1000, 1000, 1000, 4},
+                                    .chosen = {4000, 1000, 4},
                                     .usual = {4000, 1000, 4},
                                     .count = {{4000, 1000, 4}, {1000, 1000, 4}}};
 }
@@ -59,7 +59,7 @@ tries_lock(uint64_t usual, uint64_t sections, uint64_t chosen)
     struct elision_arbiter a = counted_in(ELISION_ARBITER_SPECULATING);
 
     a.usual = (struct elision_arbiter_count){usual, sections, 4};
-    a.chosen = chosen;
+    a.chosen.rate = chosen;
     step(&a, (struct seen){100, 100, 0});
     return a.phase == ELISION_ARBITER_TRY_LOCK;
 }
@@ -189,10 +189,10 @@ one_odd_look_is_no_change(void **unused)
     (void)unused;
     for (int again = 0; again < 2; again++) {
         struct elision_arbiter a = counted_in(ELISION_ARBITER_LOCKED);
-        a.usual = (struct elision_arbiter_count){6400, 1000, 4};
+        a.chosen = (struct elision_arbiter_count){6400, 1000, 4};
         step(&a, odd);
         assert_int_equal(a.phase, ELISION_ARBITER_LOCKED);
-        assert_int_equal(a.usual.rate, 6400); /* not remembered */
+        assert_int_equal(a.usual.rate, 4000); /* not remembered */
         step(&a, again ? odd : same);
         assert_int_equal(a.phase == ELISION_ARBITER_TRY_SPECULATION, again);
         step(&a, odd); /* not two in a row */
@@ -200,10 +200,10 @@ one_odd_look_is_no_change(void **unused)
     }
     /* A little less than a quarter is not odd, and remembered. */
     struct elision_arbiter a = counted_in(ELISION_ARBITER_LOCKED);
-    a.usual = (struct elision_arbiter_count){6500, 1000, 4};
+    a.chosen = (struct elision_arbiter_count){6500, 1000, 4};
     step(&a, odd);
     assert_false(a.odd);
-    assert_int_equal(a.usual.rate, 6500 - 6500 / 4 + 8192 / 4);
+    assert_int_equal(a.usual.rate, 4000 - 4000 / 4 + 8192 / 4);
     assert_int_equal(a.usual.sections, 1256);
 }
 
@@ -257,7 +257,7 @@ a_choice_lasts_as_its_trial_cost(void **unused)
     a.doubling = 2;
     step(&a, (struct seen){400, 0, 0}); /* 12800: 47 of 64 were lost without it */
     assert_int_equal(a.phase, ELISION_ARBITER_LOCKED);
-    assert_int_equal(a.chosen, 12800);
+    assert_int_equal(a.chosen.rate, 12800);
     assert_lasts(&a, 32u * 50000 * 47 / 64, 1);
 
     a = trying(ELISION_ARBITER_TRY_SPECULATION, 3200);
@@ -451,15 +451,15 @@ a_late_count_is_void(void **unused)
     assert_int_equal(a.phase, ELISION_ARBITER_TRY_LOCK);
     assert_int_equal(a.due - a.began, 2 * LENGTH);
     assert_int_equal(a.trial, START + LENGTH - 50000 + 2 * LENGTH + 1);
-    assert_int_equal(a.chosen, 4000);
+    assert_int_equal(a.chosen.rate, 4000);
     /* Little lost in it, too: as if nothing had been chosen. */
     a = trying(ELISION_ARBITER_TRY_LOCK, 32000);
     step_at(&a, START + 2 * LENGTH + 1, (struct seen){100, 0, LENGTH / 2});
-    assert_int_equal(a.chosen, 0);
+    assert_int_equal(a.chosen.rate, 0);
     /* But where nothing was tried that is no matter. */
     a = counted_in(ELISION_ARBITER_SPECULATING);
     step_at(&a, START + 2 * LENGTH + 1, (struct seen){100, 0, 0});
-    assert_int_equal(a.chosen, 4000);
+    assert_int_equal(a.chosen.rate, 4000);
     /* Better all the same: no matter how late. */
     a = trying(ELISION_ARBITER_TRY_LOCK, 3200);
     step_at(&a, START + 4 * LENGTH, (struct seen){4000, 0, 0});

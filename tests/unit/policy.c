@@ -309,6 +309,42 @@ same_seed_same_decisions(void **unused)
     }
 }
 
+/* Who is not asked about a first conflict would have said: again, with nothing to wait for. The
+ * others would not, or learn from each. */
+static void
+first_conflicts_need_not_be_asked_about(void **unused)
+{
+    static const char hasty[] = "adaptive glibc tbb libitm ck ibm static-7";
+    const uint32_t conflict = ELISION_TX_CONFLICT | ELISION_TX_RETRY;
+    struct elision_policy_params params = *preset("adaptive");
+
+    (void)unused;
+    for (size_t p = 0; p < PRESETS; p++) {
+        struct elision_policy_state state = {.random = 1};
+        struct elision_policy_attempt attempt;
+        bool expected = strstr(hasty, presets[p]) != NULL;
+        assert_int_equal(elision_policy_is_hasty_(preset(presets[p])), expected);
+        if (expected) {
+            (void)elision_policy_enter_(preset(presets[p]), &state, &attempt);
+            (void)elision_policy_commit_(preset(presets[p]), &state, &attempt, 100);
+            (void)elision_policy_enter_(preset(presets[p]), &state, &attempt);
+            struct elision_policy_decision d =
+                elision_policy_abort_(preset(presets[p]), &state, &attempt, conflict, 100);
+            assert_int_equal(d.action, ELISION_ACTION_SPECULATE);
+            assert_int_equal(d.pauses, 0);
+            assert_false(d.aux);
+        }
+    }
+    params.budget = 1;
+    assert_false(elision_policy_is_hasty_(&params));
+    params = *preset("adaptive");
+    params.limit[ELISION_ABORT_CONFLICT] = 1;
+    assert_false(elision_policy_is_hasty_(&params));
+    params = *preset("adaptive");
+    elision_policy_for_cuts_(&params);
+    assert_false(elision_policy_is_hasty_(&params)); /* it backs off at once */
+}
+
 static void
 names(void **unused)
 {
@@ -340,6 +376,7 @@ main(void)
         cmocka_unit_test(odaira_only_shortens),
         cmocka_unit_test(tuner_stays_in_its_range),
         cmocka_unit_test(same_seed_same_decisions),
+        cmocka_unit_test(first_conflicts_need_not_be_asked_about),
         cmocka_unit_test(names),
     };
 
