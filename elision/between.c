@@ -3,7 +3,10 @@
  * What may happen between enter and leave: checkpoint, irrevocable, questions. See elide.c.
  */
 #include "elision/section_priv.h"
+
+#include "elision/arbiter.h"
 #include "elision/tx.h"
+#include "probes/trace.h"
 
 static ELISION_TX __attribute__((noinline)) void
 abort_misuse_tx(void)
@@ -98,6 +101,23 @@ elision_progress(unsigned checkpoints)
     if (self->id != 0) {
         elision_count_(&self->progress, checkpoints);
     }
+}
+
+void
+elision_consult_(struct elision_fallback *lock, struct elision_site_state *state,
+                 elision_site_t *site, uint64_t now)
+{
+    if (!elision_params_.arbiter || !elision_arbiter_ask_(site, now)) {
+        return;
+    }
+    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
+        elision_count_(&state->count.giveups, 1);
+        ELISION_TRACE_GIVEUP(site->name_, 0);
+        return;
+    }
+    elision_count_(&state->count.reprobes, 1);
+    ELISION_TRACE_REPROBE(site->name_);
+    elision_fallback_send_away_(lock);
 }
 
 bool

@@ -32,7 +32,6 @@
  */
 #include "elision/section_priv.h"
 
-#include "elision/arbiter.h"
 #include "elision/tx.h"
 #include "probes/step.h"
 #include "probes/trace.h"
@@ -152,23 +151,6 @@ prepare(struct elision_thread *self, struct elision_section *section,
     return !waits || how == HOW_ENTER;
 }
 
-void
-elision_consult_(struct elision_fallback *lock, struct elision_site_state *state,
-                 elision_site_t *site, uint64_t now)
-{
-    if (!elision_params_.arbiter || !elision_arbiter_ask_(site, now)) {
-        return;
-    }
-    if (elision_site_off_(site) & ELISION_OFF_ARBITER) {
-        elision_count_(&state->count.giveups, 1);
-        ELISION_TRACE_GIVEUP(site->name_, 0);
-        return;
-    }
-    elision_count_(&state->count.reprobes, 1);
-    ELISION_TRACE_REPROBE(site->name_);
-    elision_fallback_send_away_(lock);
-}
-
 static void
 count_abort(const struct elision_thread *self, struct elision_site_state *state, uint32_t status,
             uint64_t cycles)
@@ -258,14 +240,21 @@ fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision
     uint64_t guess = state->typical / 2, cycles = guess;
 
     ELISION_STEP("enter: aborted");
-    bool again = status == (ELISION_TX_CONFLICT | ELISION_TX_RETRY) && word_of(lock) == 0 &&
-                 elision_site_off_(site) == 0 &&
+    bool may_wait = params->waits && how == HOW_ENTER;
+    bool again = status == (ELISION_TX_CONFLICT | ELISION_TX_RETRY) &&
+                 (word_of(lock) == 0 || may_wait) && elision_site_off_(site) == 0 &&
                  elision_policy_retries_at_once_(params, &state->policy);
 
     if (again) {
         count_abort(self, state, status, guess);
         elision_section_again_(state);
         cycles = elision_cycles_();
+        if (word_of(lock) != 0) {
+            struct elision_fallback_wait wait = elision_fallback_watch_(lock);
+            uint64_t now = elision_cycles_();
+            waited(self, state, now - cycles, wait);
+            cycles = now;
+        }
         status = elision_tx_begin_();
         if (status == ELISION_TX_STARTED) {
             enum elision_path path = begun_tx(self, lock, state);

@@ -146,10 +146,10 @@ struct elision_policy_decision elision_policy_abort_(const struct elision_policy
 /* A weight above this: retrying after the reason fails about 70 % of the time. */
 #define ELISION_POLICY_HOPELESS 0xb000u
 
-/* A section that did not ask, and lost to a conflict, with the RETRY bit, begins again at once if
+/* A section that did not ask, and lost to a conflict, with the RETRY bit, begins again as soon as
  * the lock is free: most systems would say so, and to ask them costs more than such a section. Who
  * does so counts it in state->retried; if that attempt fails too it is taken back, and the policy
- * is told of both.
+ * is told of both. Where params do not wait, the lock has to be free already.
  * ret:   true if the policy need not be asked */
 static inline bool
 elision_policy_retries_at_once_(const struct elision_policy_params *params,

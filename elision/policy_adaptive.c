@@ -163,11 +163,13 @@ adaptive_abort(const struct policy_event *event)
     case ELISION_ABORT_BUSY: return POLICY_TABLE;
     case ELISION_ABORT_CAPACITY: return outgrown(event);
     case ELISION_ABORT_CONFLICT:
-        if (!event->params->cuts && costs_too_much(event)) {
+        if (event->params->cuts) {
+            to_lock = event->attempt->stopped ? event->cycles : 0;
+            balance(state, to_lock, event->cycles - to_lock);
+        }
+        else if (costs_too_much(event)) {
             return POLICY_LOCK;
         }
-        to_lock = event->attempt->stopped ? event->cycles : 0;
-        balance(state, to_lock, event->cycles - to_lock);
         state->streak = 0;
         return hopeless(state, event->reason) ? POLICY_LOCK : POLICY_TABLE;
     case ELISION_ABORT_UNFRIENDLY:
@@ -199,7 +201,9 @@ adaptive_commits(const struct elision_policy_params *params, struct elision_poli
     state->window_commits += count < WINDOW ? count : WINDOW;
     roll_window(state);
     fitted(state, count);
-    balance(state, 0, (uint64_t)count * CUT_COST);
+    if (params->cuts) {
+        balance(state, 0, (uint64_t)count * CUT_COST);
+    }
     for (uint32_t i = 0; i < state->retried && i < WINDOW; i++) {
         learn_weight(state, ELISION_ABORT_CONFLICT, false);
     }

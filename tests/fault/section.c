@@ -153,7 +153,8 @@ change_at_abort(const char *name, unsigned n)
     }
 }
 
-/* Nothing is tried again at once if the lock is held by now, or elision was switched off. */
+/* Nothing is tried again at once if the lock is held by now and may not be waited for, or elision
+ * was switched off. */
 static void
 fast_sections_look_before_they_begin_again(void **unused)
 {

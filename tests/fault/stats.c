@@ -96,26 +96,29 @@ pass_then_abort(const char *name, unsigned n)
 }
 
 /* A first attempt on credit is taken to have lost half of what the last commit took; then the lock
- * is held for a while. */
+ * is held for a while. The same if it is begun again at once after that. */
 static void
 lost_and_waiting_time_is_told(void **unused)
 {
     struct elision_site_state *state = elision_state_of_(elision_self_, &site);
 
     (void)unused;
-    begin(__builtin_frame_address(0));
-    state->granted = state->credit = 5;
-    state->typical = 2 * LONG;
-    script_hook(pass_then_abort);
-    script_status(ELISION_TX_CONFLICT);
-    assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
-    elision_leave(&lock);
-    script_hook(NULL);
-    elision_site_stats(&site, &after);
-    assert_int_equal(after.cycles_wasted - before.cycles_wasted, LONG);
-    assert_true(after.max_wasted >= LONG);
-    uint64_t waited = after.cycles_waiting - before.cycles_waiting;
-    assert_true(waited >= LONG && after.max_waiting >= waited);
+    for (int at_once = 0; at_once < 2; at_once++) {
+        begin(__builtin_frame_address(0));
+        state->granted = state->credit = 5;
+        state->typical = 2 * LONG;
+        script_hook(pass_then_abort);
+        script_status(ELISION_TX_CONFLICT | (at_once ? ELISION_TX_RETRY : 0));
+        assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);
+        assert_int_equal(elision_self_->depth, !at_once);
+        elision_leave(&lock);
+        script_hook(NULL);
+        elision_site_stats(&site, &after);
+        assert_int_equal(after.cycles_wasted - before.cycles_wasted, LONG);
+        assert_true(after.max_wasted >= LONG);
+        uint64_t waited = after.cycles_waiting - before.cycles_waiting;
+        assert_true(waited >= LONG && after.max_waiting >= waited);
+    }
 }
 
 /* Every counter of the site is the thread's, and of no other site. */
@@ -164,7 +167,7 @@ the_report_has_it_all(void **unused)
     const char *mine = strstr(text, "\nstats "), *all = strstr(text, "\ntotal ");
     assert_non_null(mine);
     assert_non_null(all);
-    assert_non_null(strstr(mine, " irrevocable 1 conflict 1\nunused "));
+    assert_non_null(strstr(mine, " irrevocable 1 conflict 2\nunused "));
     assert_non_null(strstr(all, " irrevocable 1 conflict 1\nparks 1, hand-overs 0; "));
     assert_null(strstr(text, "capacity"));
 }

@@ -180,20 +180,19 @@ lengthens_slowly_up_to_the_limit(void **unused)
 static uint32_t
 length_after(uint64_t to_lock, uint64_t to_data, uint32_t commits)
 {
-    const struct elision_policy_params *params = preset("adaptive");
-    struct elision_policy_state state = {.random = 1};
+    struct elision_policy_state state;
     struct elision_policy_attempt attempt;
+    const struct elision_policy_params params = begin_cut(&state, &attempt);
 
-    (void)elision_policy_enter_(params, &state, &attempt);
     for (int i = 0; i < 1000; i++) {
-        (void)elision_policy_enter_(params, &state, &attempt);
+        (void)elision_policy_enter_(&params, &state, &attempt);
         attempt.stopped = true;
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, to_lock);
+        (void)elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CONFLICT, to_lock);
         attempt.stopped = false;
-        (void)elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, to_data);
-        elision_policy_commits_(params, &state, commits);
+        (void)elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CONFLICT, to_data);
+        elision_policy_commits_(&params, &state, commits);
     }
-    return elision_policy_length_(params, &state);
+    return elision_policy_length_(&params, &state);
 }
 
 /* Locks that are taken shorten sections until they cost what ending and beginning does: 512 cycles
