@@ -12,7 +12,7 @@
 #define GRANT_MIN 32u
 
 /* Conflicts before a section waits for the auxiliary lock. */
-#define AUX_AFTER 5
+#define AUX_AFTER 8
 
 /* Failures that do not count in the budget still end somewhere: no section tries more often. */
 #define ATTEMPTS_MAX 1000

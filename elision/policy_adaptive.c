@@ -4,9 +4,9 @@
  *
  *     busy         waits, retries up to a cap of its own
  *     conflict     again at once; from the fourth loss on backs off at random, capped, from the
- *                  fifth on queues on the auxiliary lock; the lock when it has cost many times what
- *                  the site's sections usually take, or one attempt more than they ever do: a long
- *                  one among short ones does not win by trying
+ *                  eighth on queues on the auxiliary lock; the lock when it has cost many times
+ *                  what the site's sections usually take, or one attempt more than they ever do: a
+ *                  long one among short ones does not win by trying
  *     capacity     halves the length, for a while if it is an exception; retries while that can
  *                  help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed

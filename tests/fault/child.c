@@ -99,7 +99,7 @@ a_child_waits_for_no_other_thread(void **unused)
 
     (void)unused;
     script_reset(__builtin_frame_address(0));
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 8; i++) {
         script_status(CONFLICT);
     }
     assert_int_equal(elision_enter(&lock, &site), ELISION_SPECULATIVE);

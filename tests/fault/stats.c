@@ -168,7 +168,7 @@ the_report_has_it_all(void **unused)
     assert_non_null(mine);
     assert_non_null(all);
     assert_non_null(strstr(mine, " irrevocable 1 conflict 2\nunused "));
-    assert_non_null(strstr(all, " irrevocable 1 conflict 2\nparks 1, hand-overs 0; "));
+    assert_non_null(strstr(all, " irrevocable 1 conflict 2\nparks 2, hand-overs 0; "));
     assert_null(strstr(text, "capacity"));
 }
 

@@ -394,7 +394,7 @@ adaptive_losers_queue_on_the_auxiliary_lock(void **unused)
 
     (void)unused;
     (void)elision_policy_enter_(params, &state, &attempt);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 7; i++) {
         assert_false(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
     }
     assert_true(elision_policy_abort_(params, &state, &attempt, ELISION_TX_CONFLICT, 1).aux);
