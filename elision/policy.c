@@ -11,9 +11,6 @@
  * once, twice as many sections go by before the next question. */
 #define GRANT_MIN 32u
 
-/* Conflicts before a section waits for the auxiliary lock. */
-#define AUX_AFTER 8
-
 /* Failures that do not count in the budget still end somewhere: no section tries more often. */
 #define ATTEMPTS_MAX 1000
 
@@ -181,7 +178,8 @@ elision_policy_abort_(const struct elision_policy_params *params,
             decision.action = ELISION_ACTION_SPECULATE;
             decision.wait = params->waits;
             decision.pauses = backoff_pauses(&event);
-            decision.aux = params->aux && attempt->failed[ELISION_ABORT_CONFLICT] >= AUX_AFTER;
+            decision.aux =
+                params->aux > 0 && attempt->failed[ELISION_ABORT_CONFLICT] >= params->aux;
             return decision;
         }
     }

@@ -45,6 +45,7 @@ struct elision_policy_params {
     uint32_t backoff_after; /* failed attempts before the first back-off */
     uint32_t backoff_base;  /* pauses */
     uint32_t backoff_cap;   /* pauses */
+    uint32_t aux;           /* conflicts before a section queues on the auxiliary lock; 0: never */
     uint32_t length;        /* checkpoints a section runs at first */
     uint32_t length_max;    /* ADAPTIVE never lengthens beyond */
     uint32_t seed;
@@ -55,7 +56,6 @@ struct elision_policy_params {
     uint16_t unfriendly; /* ADAPTIVE: the weight of that reason to begin with */
     bool cuts;           /* ADAPTIVE: sections are cut, see elision_policy_for_cuts_ */
     bool at_once;        /* a section's first conflict is not asked about; see below */
-    bool aux;            /* conflict losers queue on the auxiliary lock */
     bool arbiter;        /* all threads together compare speculating with the lock; see arbiter.h */
 };
 

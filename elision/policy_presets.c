@@ -42,7 +42,7 @@ static const struct elision_policy_params presets[] = {
         .waste = 32,
         .longer = 4,
         .unfriendly = 0x9000, /* a system call will be there again */
-        .aux = true,
+        .aux = 8,
         .arbiter = true,
     },
     {
@@ -127,6 +127,7 @@ elision_policy_for_cuts_(struct elision_policy_params *params)
         params->budget = params->budget < 6 ? params->budget : 6;
         params->limit[ELISION_ABORT_CONFLICT] = 8;
         params->backoff_after = 0;
+        params->aux = 4;
         params->cuts = true;
         params->unfriendly = 0;
     }

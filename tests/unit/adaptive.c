@@ -219,6 +219,7 @@ adaptive_for_cuts(void **unused)
             elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CONFLICT, 10000);
         assert_int_equal(d.action, ELISION_ACTION_SPECULATE);
         assert_in_range(d.pauses, 1, 4);
+        assert_int_equal(d.aux, tries >= 4);
     }
     assert_int_equal(
         elision_policy_abort_(&params, &state, &attempt, ELISION_TX_CONFLICT, 1).action,
