@@ -152,7 +152,7 @@ prepare(struct elision_thread *self, struct elision_section *section,
 }
 
 static void
-count_abort(const struct elision_thread *self, struct elision_site_state *state, uint32_t status,
+count_abort(struct elision_thread *self, struct elision_site_state *state, uint32_t status,
             uint64_t cycles)
 {
     enum elision_abort reason = elision_policy_classify_(status);
@@ -160,6 +160,7 @@ count_abort(const struct elision_thread *self, struct elision_site_state *state,
     elision_count_(&state->count.aborts[reason], 1);
     elision_count_(&state->count.cycles_wasted, cycles);
     elision_count_max_(&state->count.max_wasted, cycles);
+    elision_count_(&self->lost, state->cut ? cycles : 0);
     ELISION_TRACE_ABORT(name_of(self, state), status, reason, cycles);
 }
 
@@ -172,7 +173,6 @@ aborted(struct elision_thread *self, struct elision_section *section, uint32_t s
     struct elision_policy_decision decision;
 
     count_abort(self, state, status, cycles);
-    elision_count_(&self->lost, state->cut ? cycles : 0);
     if (section->attempt.total >= 2 || ++state->asked % ELISION_CONSULT == 0) {
         elision_consult_(section->wanted, state, section->site, now);
     }
