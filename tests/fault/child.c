@@ -201,17 +201,10 @@ sites_that_are_cut_change_together(void **unused)
 static int
 start(void **unused)
 {
+    elision_site_t *const sites[] = {&site, &half, &whole, NULL};
+
     (void)unused;
-    if (script_start(__builtin_frame_address(0)) != 0) {
-        return -1;
-    }
-    (void)elision_enter(&lock, &site);
-    elision_leave(&lock);
-    (void)elision_enter(&lock, &half);
-    elision_leave(&lock);
-    (void)elision_enter(&lock, &whole);
-    elision_leave(&lock);
-    return 0;
+    return script_start_at(__builtin_frame_address(0), &lock, sites);
 }
 
 int

@@ -100,6 +100,18 @@ script_start(void *base)
     return 0;
 }
 
+int
+script_start_at(void *base, elision_lock_t *lock, elision_site_t *const *sites)
+{
+    int result = script_start(base);
+
+    for (; result == 0 && *sites != NULL; sites++) {
+        (void)elision_enter(lock, *sites);
+        elision_leave(lock);
+    }
+    return result;
+}
+
 void
 script_status(uint32_t status)
 {

@@ -14,12 +14,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "elision/elision.h"
+
 /* Forget the script. base: a frame address above everything that a transaction changes. */
 void script_reset(void *base);
 
 /* For a file's set-up: forget the script, and let sections run as transactions, as if two threads
  * could run. No arbiter, since that goes by the clock. ret: 0, or -1 if elision is off, with why */
 int script_start(void *base);
+
+/* As that, and then a section of each of the sites, up to a NULL: the thread's record and the
+ * sites' ids are there from here on. */
+int script_start_at(void *base, elision_lock_t *lock, elision_site_t *const *sites);
 
 /* Queue a status for the next begin that has none queued before it. At most 64. */
 void script_status(uint32_t status);

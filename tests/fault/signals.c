@@ -181,15 +181,10 @@ signals_as_threads_begin_and_end(void **unused)
 static int
 start(void **unused)
 {
+    elision_site_t *const sites[] = {&site, &inner, NULL};
+
     (void)unused;
-    if (script_start(__builtin_frame_address(0)) != 0) {
-        return -1;
-    }
-    (void)elision_enter(&lock, &site);
-    elision_leave(&lock);
-    (void)elision_enter(&lock, &inner);
-    elision_leave(&lock);
-    return 0;
+    return script_start_at(__builtin_frame_address(0), &lock, sites);
 }
 
 int

@@ -201,13 +201,10 @@ waiting_is_not_lost(void **unused)
 static int
 start(void **unused)
 {
+    elision_site_t *const sites[] = {&site, NULL};
+
     (void)unused;
-    if (script_start(__builtin_frame_address(0)) != 0) {
-        return -1;
-    }
-    (void)elision_enter(&lock, &site);
-    elision_leave(&lock);
-    return 0;
+    return script_start_at(__builtin_frame_address(0), &lock, sites);
 }
 
 int
