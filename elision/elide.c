@@ -218,7 +218,7 @@ pursue(struct elision_thread *self, struct elision_section *section,
 }
 
 /* The fast record of a speculative section, whose transaction has just begun. */
-static inline __attribute__((always_inline)) ELISION_TX enum elision_path
+static inline __attribute__((always_inline)) ELISION_TX void
 begun_tx(struct elision_thread *self, struct elision_fallback *lock,
          struct elision_site_state *state)
 {
@@ -226,7 +226,6 @@ begun_tx(struct elision_thread *self, struct elision_fallback *lock,
     self->inside = (uintptr_t)lock;
     self->state = state;
     self->ticks = 0;
-    return ELISION_SPECULATIVE;
 }
 
 /* The fast path's transaction came back with status. It was not timed; half of what this site's
@@ -249,7 +248,8 @@ fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision
         count_abort(self, state, status, guess);
         elision_section_again_(state);
         cycles = elision_cycles_();
-        if (word_of(lock) != 0) {
+        ELISION_STEP("enter: at once");
+        if (may_wait && word_of(lock) != 0) {
             struct elision_fallback_wait wait = elision_fallback_watch_(lock);
             uint64_t now = elision_cycles_();
             waited(self, state, now - cycles, wait);
@@ -257,9 +257,9 @@ fast_aborted(struct elision_thread *self, struct elision_fallback *lock, elision
         }
         status = elision_tx_begin_();
         if (status == ELISION_TX_STARTED) {
-            enum elision_path path = begun_tx(self, lock, state);
+            begun_tx(self, lock, state);
             ELISION_STEP("enter: again");
-            return path;
+            return ELISION_SPECULATIVE;
         }
         cycles = elision_cycles_() - cycles;
         state->policy.retried -= state->policy.retried > 0; /* or a handler has settled it */
@@ -464,9 +464,9 @@ enter_fast(elision_lock_t *public_lock, elision_site_t *site, enum how how)
     if (unlikely_(status != ELISION_TX_STARTED)) {
         return fast_aborted(self, lock, site, status, how);
     }
-    enum elision_path path = begun_tx(self, lock, state);
+    begun_tx(self, lock, state);
     ELISION_STEP("enter: fast");
-    return path;
+    return ELISION_SPECULATIVE;
 }
 
 ELISION_TX enum elision_path

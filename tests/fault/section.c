@@ -179,6 +179,38 @@ fast_sections_look_before_they_begin_again(void **unused)
     }
 }
 
+static bool slept;
+
+static void
+take_before_it_begins(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "enter: at once") == 0) {
+        lock.word_ = elision_self_->id + 1;
+    }
+    else if (strcmp(name, "wait: sleep") == 0) {
+        slept = true;
+        elision_fallback_release_((struct elision_fallback *)&lock);
+    }
+}
+
+/* The lock is taken after they have looked: one that may not wait sees that in its transaction. */
+static void
+fast_sections_wait_only_where_they_may(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    (void)elision_enter(&lock, &inner);
+    elision_leave(&lock);
+    script_hook(take_before_it_begins);
+    script_status(CONFLICT);
+    enum elision_path path = elision_try_enter(&lock, &inner);
+    script_hook(NULL);
+    lock.word_ = 0;
+    assert_int_equal(path, ELISION_BUSY);
+    assert_false(slept);
+}
+
 static void
 joined_sections_answer_for_the_transaction(void **unused)
 {
@@ -385,15 +417,10 @@ the_kill_switch_wins(void **unused)
 static int
 start(void **unused)
 {
+    elision_site_t *const sites[] = {&site, &inner, NULL};
+
     (void)unused;
-    if (script_start(__builtin_frame_address(0)) != 0) {
-        return -1;
-    }
-    (void)elision_enter(&lock, &site);
-    elision_leave(&lock);
-    (void)elision_enter(&lock, &inner);
-    elision_leave(&lock);
-    return 0;
+    return script_start_at(__builtin_frame_address(0), &lock, sites);
 }
 
 int
@@ -405,6 +432,7 @@ main(void)
         cmocka_unit_test(fast_sections_too),
         cmocka_unit_test(fast_sections_are_counted),
         cmocka_unit_test(fast_sections_look_before_they_begin_again),
+        cmocka_unit_test(fast_sections_wait_only_where_they_may),
         cmocka_unit_test(joined_sections_answer_for_the_transaction),
         cmocka_unit_test(joined_sections_subscribe_too),
         cmocka_unit_test(joined_sections_may_be_refused),
