@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-#include "elision/core_priv.h"
-#include "probes/step.h"
-
 /* In cycles, all guesses that emulated runs bear out. */
 #define PIECE_MIN 4000u   /* the first piece of a count: a few dozen short sections */
 #define PIECE_MAX 128000u /* a trial that is not clear in a piece of this length is a tie */
@@ -40,6 +37,12 @@
 #define KNOWN_PART 8u
 #define KNOWN_MORE 1024u
 
+/* So long without a question, and hardly anything done by threads beside each other: a pause. What
+ * comes after it may be another program: so it counts so many times for the time that a choice
+ * lasts. */
+#define PAUSE 512000u
+#define STALE 4u
+
 /* Sections of the slower way that say something, and that say enough. */
 #define SECTIONS_MIN 16u
 #define SECTIONS_ENOUGH 64u
@@ -49,11 +52,13 @@
 
 static void
 settle(struct elision_arbiter *arbiter, enum elision_arbiter_phase phase, uint64_t now,
-       uint32_t threads)
+       const struct elision_arbiter_sums *sums)
 {
     arbiter->phase = phase;
     arbiter->counting = false;
-    arbiter->due = now + SETTLE + (uint64_t)threads * SETTLE_EACH;
+    arbiter->began = now;
+    arbiter->sums = *sums;
+    arbiter->due = now + SETTLE + (uint64_t)sums->threads * SETTLE_EACH;
 }
 
 static void
@@ -67,13 +72,13 @@ count_from(struct elision_arbiter *arbiter, uint64_t now, const struct elision_a
 }
 
 static void
-begin_trial(struct elision_arbiter *arbiter, uint64_t now, bool locked, uint32_t threads)
+begin_trial(struct elision_arbiter *arbiter, uint64_t now, bool locked,
+            const struct elision_arbiter_sums *sums)
 {
     arbiter->trial = now;
     arbiter->piece = 0;
     arbiter->pieces = 0;
-    settle(arbiter, locked ? ELISION_ARBITER_TRY_SPECULATION : ELISION_ARBITER_TRY_LOCK, now,
-           threads);
+    settle(arbiter, locked ? ELISION_ARBITER_TRY_SPECULATION : ELISION_ARBITER_TRY_LOCK, now, sums);
 }
 
 /* By how much two rates are apart, in 64ths of the lower one; at most APART_MAX, so that nothing
@@ -126,7 +131,8 @@ weigh(struct elision_arbiter *arbiter)
 
 /* The better of the two rates has been found out. */
 static void
-choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t threads)
+choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked,
+       const struct elision_arbiter_sums *sums)
 {
     /* The lock must be better by 3 %: a tie is a matter of noise, and speculation scales. */
     bool sure = !arbiter->wary || weigh(arbiter);
@@ -154,7 +160,7 @@ choose(struct elision_arbiter *arbiter, uint64_t now, bool was_locked, uint32_t 
     arbiter->chosen = count[locked];
     arbiter->usual = (struct elision_arbiter_count){.rate = 0};
     arbiter->odd = false;
-    settle(arbiter, locked ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING, now, threads);
+    settle(arbiter, locked ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING, now, sums);
 }
 
 static bool
@@ -262,7 +268,7 @@ look(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
         if ((!locked || !changed) && arbiter->usual.sections != 0) {
             arbiter->count[locked] = arbiter->usual;
         }
-        begin_trial(arbiter, now, locked, sums->threads);
+        begin_trial(arbiter, now, locked, sums);
     }
 }
 
@@ -291,13 +297,13 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
 
     if ((known && clear(&arbiter->count[0], &arbiter->count[1])) ||
         (is_hopeless(arbiter, sums) && rate < other)) {
-        choose(arbiter, now, !locked, sums->threads);
+        choose(arbiter, now, !locked, sums);
     }
     else if (steady && enough && !other_known) {
-        begin_trial(arbiter, now, locked, sums->threads); /* the other way once more */
+        begin_trial(arbiter, now, locked, sums); /* the other way once more */
     }
     else if (length >= PIECE_MAX) {
-        choose(arbiter, now, !locked, sums->threads);
+        choose(arbiter, now, !locked, sums);
     }
     else if (steady) {
         arbiter->due = now + length; /* the count goes on, twice as long */
@@ -305,6 +311,14 @@ judge_trial(struct elision_arbiter *arbiter, uint64_t now, uint64_t length,
     else {
         count_from(arbiter, now, sums, length);
     }
+}
+
+/* Since arbiter->began the threads have not even wanted the lock, for the most part. */
+static bool
+are_idle(const struct elision_arbiter *arbiter, uint64_t now,
+         const struct elision_arbiter_sums *sums)
+{
+    return (sums->lost - arbiter->sums.lost) * TROUBLE <= (now - arbiter->began) * sums->threads;
 }
 
 /* Nobody came for more than as long again as was to be counted: perhaps the program was busy with
@@ -323,8 +337,7 @@ is_void(struct elision_arbiter *arbiter, uint64_t now, uint64_t rate,
     if (length <= 2 * window || (is_trial(arbiter) && rate > arbiter->count[!locked].rate)) {
         return false;
     }
-    if (is_trial(arbiter) && length >= IDLE_MAX &&
-        (sums->lost - arbiter->sums.lost) * TROUBLE <= length * sums->threads) {
+    if (is_trial(arbiter) && length >= IDLE_MAX && are_idle(arbiter, now, sums)) {
         arbiter->chosen.rate = 0;
     }
     arbiter->trial += length;
@@ -352,134 +365,51 @@ judge(struct elision_arbiter *arbiter, uint64_t now, const struct elision_arbite
     }
 }
 
+static bool
+is_pause(const struct elision_arbiter *arbiter, uint64_t now,
+         const struct elision_arbiter_sums *sums)
+{
+    uint64_t done = sums->sections - arbiter->sums.sections;
+
+    return now - arbiter->began >= PAUSE && 2 * (sums->alone - arbiter->sums.alone) >= done &&
+           are_idle(arbiter, now, sums);
+}
+
+/* After a pause. A trial is given up: the two rates would be those of two programs. A choice for
+ * the lock has become older by more than the pause; that to speculate does little harm where it is
+ * wrong, and is watched. */
+static void
+resume(struct elision_arbiter *arbiter, uint64_t now, const struct elision_arbiter_sums *sums)
+{
+    uint64_t rest = arbiter->until > now ? arbiter->until - now : 0;
+    uint64_t stale = STALE * (now - arbiter->began);
+
+    if (arbiter->phase == ELISION_ARBITER_LOCKED) {
+        arbiter->until -= rest < stale ? rest : stale;
+    }
+    if (is_trial(arbiter)) {
+        arbiter->phase = is_locked(arbiter) ? ELISION_ARBITER_SPECULATING : ELISION_ARBITER_LOCKED;
+        arbiter->usual = (struct elision_arbiter_count){.rate = 0};
+        arbiter->chosen.rate = 0;
+        arbiter->odd = false;
+    }
+    count_from(arbiter, now, sums, PIECE_MIN);
+}
+
 bool
 elision_arbiter_step_(struct elision_arbiter *arbiter, uint64_t now,
                       const struct elision_arbiter_sums *sums)
 {
+    if (is_pause(arbiter, now, sums)) {
+        resume(arbiter, now, sums);
+    }
     /* A count during which many threads came is void. */
-    if (!arbiter->counting ||
-        (have_come(arbiter->sums.threads, sums) && !is_hopeless(arbiter, sums))) {
+    else if (!arbiter->counting ||
+             (have_come(arbiter->sums.threads, sums) && !is_hopeless(arbiter, sums))) {
         count_from(arbiter, now, sums, PIECE_MIN);
     }
     else {
         judge(arbiter, now, sums);
     }
     return is_locked(arbiter);
-}
-
-/* --- One for each site, and one for all that are cut -------------------------------------------*/
-
-/* The place of all sites whose sections are cut. Their arbiter's clock is slower, since a phase
- * must be long against a thread's sleeping and waking. Guesses: emulated, 16 and 16 found the same,
- * but too late for programs of ten milliseconds. */
-#define CUT 0u
-#define CUT_SCALE 4u /* cycles */
-#define CUT_UNIT 4u  /* checkpoints that count as a section */
-
-static struct place {
-    _Atomic uint64_t due;   /* a copy, for those who only look */
-    _Atomic uint32_t taken; /* guards arbiter */
-    struct elision_arbiter arbiter;
-} ELISION_ALIGNED places[ELISION_SITES_MAX + 1];
-
-static void
-sum_cut(struct elision_arbiter_sums *sums)
-{
-    for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
-        uint64_t done = atomic_load_explicit(&at->progress, memory_order_relaxed);
-        sums->sections += done / CUT_UNIT;
-        sums->threads += done != 0;
-        sums->lost += atomic_load_explicit(&at->lost, memory_order_relaxed) / CUT_SCALE;
-    }
-}
-
-/* ret:   false if some thread's counts cannot be read at this moment */
-static bool
-sum(uint32_t index, struct elision_arbiter_sums *sums)
-{
-    for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
-        const struct elision_site_state *state = &at->states[index];
-        uint64_t sections, aborts = 0;
-
-        if (!elision_commits_(state, &sections)) {
-            return false;
-        }
-        sections += atomic_load_explicit(&state->count.locked, memory_order_relaxed);
-        for (unsigned i = 0; i < ELISION_ABORT_REASONS; i++) {
-            aborts += atomic_load_explicit(&state->count.aborts[i], memory_order_relaxed);
-        }
-        sums->sections += sections;
-        sums->aborts += aborts;
-        sums->threads += sections + aborts != 0;
-        sums->lost += atomic_load_explicit(&state->count.cycles_wasted, memory_order_relaxed) +
-                      atomic_load_explicit(&state->count.cycles_waiting, memory_order_relaxed);
-    }
-    return true;
-}
-
-/* It is time for a step; ret: as ask. */
-static bool
-move(struct place *place, elision_site_t *site, uint32_t index, uint64_t now)
-{
-    struct elision_arbiter_sums sums = {0, 0, 0, 0};
-
-    if (!sum(index, &sums)) {
-        return false; /* who asks next will do it */
-    }
-    bool locked = elision_arbiter_step_(&place->arbiter, now, &sums);
-    elision_site_set_off_(site, ELISION_OFF_TRIAL,
-                          place->arbiter.phase == ELISION_ARBITER_TRY_LOCK);
-    return elision_site_set_off_(site, ELISION_OFF_ARBITER, locked);
-}
-
-static bool
-move_cut(struct place *place, uint64_t now)
-{
-    struct elision_arbiter_sums sums = {0, 0, 0, 0};
-
-    sum_cut(&sums);
-    place->arbiter.wary = true;
-    uint32_t off = elision_arbiter_step_(&place->arbiter, now, &sums) ? ELISION_OFF_ARBITER : 0;
-    if (__atomic_load_n(&elision_off_cut_, __ATOMIC_RELAXED) == off) {
-        return false;
-    }
-    __atomic_store_n(&elision_off_cut_, off, __ATOMIC_SEQ_CST);
-    elision_sites_update_();
-    return true;
-}
-
-bool
-elision_arbiter_ask_(elision_site_t *site, uint64_t now)
-{
-    bool cut = elision_site_is_cut_(site);
-    uint32_t index = cut ? CUT : ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
-    struct place *place = &places[index];
-
-    now /= cut ? CUT_SCALE : 1;
-    /* Signed: clocks of two CPUs may differ a little. A site without an id has none of its own. */
-    if ((index == CUT && !cut) ||
-        (int64_t)(now - atomic_load_explicit(&place->due, memory_order_relaxed)) < 0
-        /* [E.AA] pairs with [E.AR]: the arbiter is seen as last left. */
-        || atomic_exchange_explicit(&place->taken, 1, memory_order_acquire) != 0) {
-        return false;
-    }
-    bool changed = false;
-    ELISION_STEP("arbiter: taken");
-    /* Once more: another thread may have been here since. */
-    if ((int64_t)(now - place->arbiter.due) >= 0) {
-        changed = cut ? move_cut(place, now) : move(place, site, index, now);
-        atomic_store_explicit(&place->due, place->arbiter.due, memory_order_relaxed);
-    }
-    atomic_store_explicit(&place->taken, 0, memory_order_release); /* [E.AR] */
-    return changed;
-}
-
-void
-elision_arbiter_forked_(void)
-{
-    uint32_t count = elision_site_count_();
-
-    for (uint32_t index = 0; index <= count && index <= ELISION_SITES_MAX; index++) {
-        atomic_store_explicit(&places[index].taken, 0, memory_order_relaxed);
-    }
 }

@@ -43,6 +43,7 @@ struct elision_arbiter_sums {
     uint64_t aborts;
     uint64_t lost;    /* cycles in aborted transactions, and waiting */
     uint32_t threads; /* that ever ran a section of the site, or tried to */
+    uint64_t alone;   /* of sections, those that a thread did while it had nobody beside it */
 };
 
 /* What was done by one way, when last counted. */

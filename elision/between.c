@@ -104,6 +104,16 @@ elision_progress(unsigned checkpoints)
 }
 
 void
+elision_progress_alone(unsigned checkpoints)
+{
+    struct elision_thread *self = elision_self_;
+
+    if (self->id != 0) {
+        elision_count_(&self->progress_alone, checkpoints);
+    }
+}
+
+void
 elision_consult_(struct elision_fallback *lock, struct elision_site_state *state,
                  elision_site_t *site, uint64_t now)
 {

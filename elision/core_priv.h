@@ -105,8 +105,9 @@ struct elision_thread {
      * abort them: what other threads look at. */
     struct elision_thread *next ELISION_ALIGNED; /* in the list of all; constant once in it */
     _Atomic uint64_t parks, handovers;           /* of waits by this thread */
-    _Atomic uint64_t progress, lost;             /* of sections that are cut; see arbiter.h */
-    bool alive;                                  /* under the registry's mutex */
+    /* Of sections that are cut; see arbiter.h. */
+    _Atomic uint64_t progress, progress_alone, lost;
+    bool alive; /* under the registry's mutex */
     /* ELISION_SITES_MAX + 1 of them, none in elision_nobody_; index 0 is shared by all sites that
      * got no id of their own. */
     struct elision_site_state states[];

@@ -46,6 +46,7 @@ enum how {
     HOW_ENTER = 0,       /* waits */
     HOW_TRY = 1,         /* does not wait for the lock */
     HOW_SPECULATIVE = 2, /* nor takes it */
+    HOW_ALONE = 3,       /* as HOW_ENTER, but takes it if it is free */
 };
 
 /* [E.S] The subscription: the first access of every transaction. From here on whoever takes the
@@ -338,7 +339,9 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
 {
     struct elision_thread *self = elision_self_;
     enum elision_path path = ELISION_BUSY;
+    bool alone = how == HOW_ALONE && word_of(lock) == 0;
 
+    how = how == HOW_ALONE ? HOW_ENTER : how;
     if (self->id == 0) {
         self = elision_thread_register_();
     }
@@ -351,12 +354,13 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     }
     struct elision_section *section = elision_section_new_(self, lock, state, site);
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
-    elision_settle_(state, false, 0);
+    uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);
+    elision_settle_(state, false, alone ? credit : 0);
     self->sample = ELISION_SAMPLE;
     if (self->wants_lock == lock && how != HOW_SPECULATIVE) {
         section->attempt.total = self->wants_after;
     }
-    else if (elision_may_speculate_()) {
+    else if (!alone && elision_may_speculate_()) {
         if (state->policy.random == 0) {
             /* Threads and sites draw different numbers from one seed; 0 means not seeded. */
             uint32_t index = ELISION_INDEX_OF(__atomic_load_n(&site->id_, __ATOMIC_RELAXED));
@@ -419,7 +423,7 @@ enter_plain(struct elision_thread *self, struct elision_fallback *lock, elision_
         return enter_slow(lock, site, how);
     }
     if (unlikely_(!elision_fallback_try_(lock, self->id))) {
-        return how == HOW_ENTER ? hold_when_free(lock, site) : enter_slow(lock, site, how);
+        return how == HOW_TRY ? enter_slow(lock, site, how) : hold_when_free(lock, site);
     }
     set_holding(self, lock, elision_state_of_(self, site));
     return ELISION_LOCKED;
@@ -479,6 +483,12 @@ ELISION_TX enum elision_path
 elision_try_enter(elision_lock_t *lock, elision_site_t *site)
 {
     return enter_fast(lock, site, HOW_TRY);
+}
+
+enum elision_path
+elision_enter_alone(elision_lock_t *lock, elision_site_t *site)
+{
+    return enter_plain(elision_self_, (struct elision_fallback *)lock, site, HOW_ALONE);
 }
 
 ELISION_TX enum elision_path

@@ -131,6 +131,15 @@ ELISION_API enum elision_path elision_try_enter(elision_lock_t *lock, elision_si
  * tx:    outside only */
 ELISION_API enum elision_path elision_enter_speculative(elision_lock_t *lock, elision_site_t *site);
 
+/* The same as elision_enter, but takes the lock if it is free: for a thread that has nobody to run
+ * beside at present, as its embedder knows, to whom a transaction would only be dearer. Who comes
+ * meanwhile waits, so such a section should be cut once there is somebody.
+ * ret:   ELISION_LOCKED; ELISION_SPECULATIVE only if the lock was not free, or as part of an outer
+ *        section's transaction
+ * order: acquire on both paths
+ * tx:    safe */
+ELISION_API enum elision_path elision_enter_alone(elision_lock_t *lock, elision_site_t *site);
+
 /* Leave the section: commit the transaction or release the lock (and wake or hand over to waiters).
  * pre:   this thread entered lock (checked)
  * order: release on both paths; pairs with elision_enter
@@ -210,6 +219,12 @@ ELISION_API unsigned elision_section_length(elision_site_t *site);
  * on over many checkpoints has done some.
  * tx:    outside only, or locked */
 ELISION_API void elision_progress(unsigned checkpoints);
+
+/* The same, of checkpoints that the thread has done while it had nobody to run beside, in sections
+ * begun with elision_enter_alone. They say nothing about either way, and where nothing else is done
+ * for long the program may be another one afterwards.
+ * tx:    outside only, or locked */
+ELISION_API void elision_progress_alone(unsigned checkpoints);
 
 /* ret:   true if sections that begin at site hold the lock at present, whatever their thread has
  *        learnt: elision is off, or all threads were found to do more that way. A locked section

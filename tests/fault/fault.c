@@ -138,6 +138,15 @@ try_section(void)
 }
 
 static void
+alone_section(void)
+{
+    (void)elision_enter_alone(&lock, &site);
+    value++;
+    elision_leave(&lock);
+    expected = 1;
+}
+
+static void
 speculative_or_enter(void)
 {
     if (elision_enter_speculative(&lock, &site) == ELISION_BUSY) {
@@ -160,6 +169,7 @@ static const struct {
     {"checkpoints now", checkpoints_now},
     {"irrevocable", irrevocable_section},
     {"try", try_section},
+    {"alone", alone_section},
     {"speculative or enter", speculative_or_enter},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))

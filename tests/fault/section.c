@@ -322,6 +322,45 @@ the_lock_is_wanted_once(void **unused)
 }
 
 static void
+free_while_it_waits(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "wait: sleep") == 0) {
+        elision_fallback_release_((struct elision_fallback *)&lock);
+    }
+}
+
+/* Alone it is the lock, timed sections included, and the site loses nothing by it; but who finds
+ * the lock taken is not alone. */
+static void
+alone_it_is_the_lock(void **unused)
+{
+    (void)unused;
+    begin_with(__builtin_frame_address(0), 0, 0);
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    unsigned begins = script_begins();
+    uint32_t credit = elision_state_of_(elision_self_, &site)->credit;
+    assert_true(credit > 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(elision_enter_alone(&lock, &site), ELISION_LOCKED);
+        elision_leave(&lock);
+    }
+    assert_int_equal(script_begins(), begins);
+    assert_int_equal(elision_state_of_(elision_self_, &site)->credit, credit);
+
+    lock.word_ = elision_self_->id + 1;
+    script_hook(free_while_it_waits);
+    assert_int_equal(elision_enter_alone(&lock, &site), ELISION_SPECULATIVE);
+    script_hook(NULL);
+    elision_leave(&lock);
+    (void)elision_enter(&other, &inner);
+    assert_int_equal(elision_enter_alone(&lock, &site), ELISION_SPECULATIVE);
+    elision_leave(&lock);
+    elision_leave(&other);
+}
+
+static void
 plain_sections_have_none(void **unused)
 {
     (void)unused;
@@ -438,6 +477,7 @@ main(void)
         cmocka_unit_test(joined_sections_may_be_refused),
         cmocka_unit_test(sections_inside_others_are_not_cut),
         cmocka_unit_test(the_lock_is_wanted_once),
+        cmocka_unit_test(alone_it_is_the_lock),
         cmocka_unit_test(plain_sections_have_none),
         cmocka_unit_test(cut_sites_forget_the_arbiter),
         cmocka_unit_test(moved_sections_hand_the_lock_over),

@@ -104,7 +104,7 @@ enter_one(struct thread *self)
             return;
         }
     }
-    switch (unlocked && i == 0 ? 3 : below(self, 3)) {
+    switch (unlocked && i == 0 ? 4 : below(self, 4)) {
     case 0: path = elision_try_enter(&guarded[i].lock, some_site(self)); break;
     case 1:
         if (depth_of(self) == 0) {
@@ -112,6 +112,7 @@ enter_one(struct thread *self)
             break;
         } /* fall through */
     case 2: path = elision_enter(&guarded[i].lock, some_site(self)); break;
+    case 3: path = elision_enter_alone(&guarded[i].lock, some_site(self)); break;
     default: break;
     }
     if (path != ELISION_BUSY) {

@@ -255,6 +255,76 @@ after_a_pause_a_wary_choice_is_short(void **unused)
     }
 }
 
+/* ret:   a run that has come to phase, and counts */
+static struct run
+run_to(enum elision_arbiter_phase phase, bool counting)
+{
+    const struct machine machine = {{100, 300}, 50};
+    struct run run = {.now = 1000, .arbiter.wary = true};
+
+    while (run.arbiter.phase != phase || run.arbiter.counting != counting) {
+        run_on(&run, &machine, 1000);
+    }
+    return run;
+}
+
+/* A program with so long a pause may be another one afterwards, and what a thread does alone is no
+ * better than nothing: no choice is made of a trial that it came into, and none lasts for its sake.
+ * What is done by threads beside each other is no pause, however long nobody asks. */
+static void
+a_trial_with_a_pause_is_given_up(void **unused)
+{
+    const enum elision_arbiter_phase trials[] = {ELISION_ARBITER_TRY_LOCK,
+                                                 ELISION_ARBITER_TRY_SPECULATION};
+
+    (void)unused;
+    for (int variant = 0; variant < 8; variant++) {
+        bool speculating = variant & 1, counting = variant & 2, beside = variant & 4;
+        struct run run = run_to(trials[speculating], counting);
+        run.now += 100000000;
+        run.sums.sections += 40000000;
+        run.sums.alone += beside ? 19990000 : 20010000;
+        bool lock = elision_arbiter_step_(&run.arbiter, run.now, &run.sums);
+        if (beside) {
+            assert_int_equal(lock, !speculating);
+            continue;
+        }
+        assert_int_equal(run.arbiter.phase,
+                         speculating ? ELISION_ARBITER_LOCKED : ELISION_ARBITER_SPECULATING);
+        assert_int_equal(run.arbiter.chosen.rate, 0);
+        run.lock = lock;
+        run_on(&run, &(struct machine){{100, 300}, 50}, SHORT / 4);
+        assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
+        assert_true(run.arbiter.until - run.now < SHORT);
+    }
+}
+
+/* Where nothing is tried: a choice for the lock lasts four times as much less, one to speculate as
+ * long as it would. Threads that wait for the lock meanwhile do not pause. */
+static void
+pauses_count_for_the_lock(void **unused)
+{
+    (void)unused;
+    for (int waiting = 0; waiting < 2; waiting++) {
+        struct run run = run_to(ELISION_ARBITER_LOCKED, true);
+        run.arbiter.until = run.now + 10000000;
+        run.arbiter.sums = run.sums;
+        run.sums.lost += waiting ? 800000 : 0;
+        uint64_t pause = 512000 - (run.now - run.arbiter.began);
+        (void)elision_arbiter_step_(&run.arbiter, run.now + pause, &run.sums);
+        assert_int_equal(run.arbiter.until, run.now + 10000000 - (waiting ? 0 : 4 * 512000));
+        run.arbiter.phase = ELISION_ARBITER_SPECULATING;
+        uint64_t until = run.arbiter.until;
+        (void)elision_arbiter_step_(&run.arbiter, run.now + 2000000, &run.sums);
+        assert_int_equal(run.arbiter.until, until);
+    }
+    struct run run = run_to(ELISION_ARBITER_LOCKED, true);
+    run.arbiter.until = run.now + 1000000;
+    run.arbiter.sums = run.sums;
+    (void)elision_arbiter_step_(&run.arbiter, run.now + 900000, &run.sums);
+    assert_int_equal(run.arbiter.until, run.now + 900000);
+}
+
 /* Nor are two aborts of each thread enough to stop counting. */
 static void
 first_aborts_are_no_verdict(void **unused)
@@ -344,6 +414,8 @@ main(void)
         cmocka_unit_test(a_wary_choice_is_confirmed_first),
         cmocka_unit_test(what_no_trial_says_several_do),
         cmocka_unit_test(after_a_pause_a_wary_choice_is_short),
+        cmocka_unit_test(a_trial_with_a_pause_is_given_up),
+        cmocka_unit_test(pauses_count_for_the_lock),
         cmocka_unit_test(first_aborts_are_no_verdict),
         cmocka_unit_test(idle_time_is_no_verdict),
         cmocka_unit_test(steps_are_bounded),

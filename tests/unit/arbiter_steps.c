@@ -22,7 +22,7 @@ counted_in(enum elision_arbiter_phase phase)
                                     .due = START + LENGTH,
                                     .trial = START - 1000,
                                     .until = FOREVER,
-                                    .sums = {1000, 1000, 1000, 4},
+                                    .sums = {1000, 1000, 1000, 4, 0},
                                     .chosen = {4000, 1000, 4},
                                     .usual = {4000, 1000, 4},
                                     .count = {{4000, 1000, 4}, {1000, 1000, 4}}};
@@ -38,7 +38,7 @@ step_at(struct elision_arbiter *a, uint64_t now, struct seen seen)
 {
     const struct elision_arbiter_sums sums = {a->sums.sections + seen.sections,
                                               a->sums.aborts + seen.aborts,
-                                              a->sums.lost + seen.lost, 4};
+                                              a->sums.lost + seen.lost, 4, 0};
     const bool lock = elision_arbiter_step_(a, now, &sums);
 
     assert_int_equal(lock,
