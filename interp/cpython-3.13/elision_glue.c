@@ -35,6 +35,9 @@
 struct _PyElision_GIL {
     elision_lock_t lock;
     struct _gil_runtime_state *gil;
+    // Alone on its line, since no transaction may meet who comes and goes: threads that are
+    // attached, or would be if they had the GIL. Atomic.
+    _Alignas(64) int running;
 };
 
 _Py_thread_local struct _PyElision_GIL *_PyElision_speculating = NULL;
@@ -43,6 +46,7 @@ _Py_thread_local struct _PyElision_GIL *_PyElision_speculating = NULL;
 static _Py_thread_local struct {
     elision_site_t *site; // where it began
     int granted;          // what the thread's budget was when last set
+    int undisturbed;      // it holds the lock because nobody else wants it
 } section;
 
 // The main interpreter's, never freed: a daemon thread may be parked in it when Python ends.
@@ -92,6 +96,21 @@ alone(void)
     return _Py_atomic_load_int_relaxed(&elision.live_threads) <= 1;
 }
 
+// Nobody else is attached to this GIL, nor wants to be. Then the lock is cheaper than transactions,
+// and counts need no table. Who comes waits until the holder's next checkpoint.
+// Not in a transaction: see running.
+static inline int
+undisturbed(const struct _PyElision_GIL *e)
+{
+    return alone() || _Py_atomic_load_int_relaxed(&e->running) <= 1;
+}
+
+static inline enum elision_path
+enter(struct _PyElision_GIL *e, elision_site_t *site)
+{
+    return undisturbed(e) ? elision_enter_alone(&e->lock, site) : elision_enter(&e->lock, site);
+}
+
 static inline void
 set_budget(PyThreadState *tstate, int budget)
 {
@@ -107,9 +126,11 @@ section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision
     struct _gil_runtime_state *gil = e->gil;
     elision_site_t *state = _PyElision_SiteState(site);
     section.site = state;
+    section.undisturbed = path != ELISION_SPECULATIVE && undisturbed(e);
     set_budget(tstate, (int)elision_section_length(state));
     tstate->_status.holds_gil = 1;
-    if (path == ELISION_SPECULATIVE || !elision_prefers_lock(&e->lock, state)) {
+    if (!section.undisturbed &&
+        (path == ELISION_SPECULATIVE || !elision_prefers_lock(&e->lock, state))) {
         _PyElision_StartCounting(tstate, elision_section_conflicts());
     }
     if (path == ELISION_SPECULATIVE) {
@@ -121,6 +142,14 @@ section_begun(struct _PyElision_GIL *e, PyThreadState *tstate, struct _PyElision
         _Py_atomic_store_ptr_relaxed(&gil->last_holder, tstate);
         ++gil->switch_number;
     }
+}
+
+// So many checks of the eval breaker have been done.
+static inline void
+report(int checks)
+{
+    void (*tell)(unsigned) = section.undisturbed ? elision_progress_alone : elision_progress;
+    tell((unsigned)checks);
 }
 
 // Commit, or release the lock.
@@ -140,7 +169,7 @@ section_ends(struct _PyElision_GIL *e, PyThreadState *tstate)
         _Py_atomic_store_int_relaxed(&e->gil->locked, 0);
     }
     elision_leave(&e->lock);
-    elision_progress((unsigned)done);
+    report(done);
     label_pop();
 }
 
@@ -148,6 +177,7 @@ void
 _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
     struct _PyElision_GIL *e = gil->elision;
+    _Py_atomic_add_int(&e->running, 1);
     if (!alone()) {
         if (!_Py_eval_breaker_bit_is_set(tstate, _PY_EVAL_ELISION_BIT)) {
             _Py_set_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
@@ -158,7 +188,7 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
     }
     struct _PyElision_Site *site = _PyElision_SiteHere(tstate);
     label_push(site);
-    enum elision_path path = elision_enter(&e->lock, _PyElision_SiteState(site));
+    enum elision_path path = enter(e, _PyElision_SiteState(site));
 
     // Both may have changed while this thread waited, and a transaction must have them in its read
     // set: they only change with the lock held. Before anything is finalized our own flag does for
@@ -167,11 +197,12 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
         // tstate may be dangling, see take_gil(): it must not be touched.
         elision_leave(&e->lock);
         label_pop();
+        _Py_atomic_add_int(&e->running, -1);
         PyThread_exit_thread();
     }
     section_begun(e, tstate, site, path);
     if (!_Py_atomic_load_int_relaxed(&gil->enabled)) {
-        section_ends(e, tstate);
+        _PyElision_DropGIL(gil, tstate);
     }
 }
 
@@ -179,6 +210,17 @@ void
 _PyElision_DropGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
     section_ends(gil->elision, tstate);
+    _Py_atomic_add_int(&gil->elision->running, -1);
+}
+
+// Attach anew, waiting for the GIL as long as it takes. The section has ended.
+static void
+attach_again(struct _PyElision_GIL *e, PyThreadState *tstate)
+{
+    _Py_atomic_add_int(&e->running, -1);
+    // Suspend is detach for a thread that nobody wants to stop.
+    _PyThreadState_Suspend(tstate);
+    _PyThreadState_Attach(tstate);
 }
 
 // Try to go on by transaction, without waiting. Returns 0 if the thread must detach first.
@@ -196,7 +238,7 @@ section_continues(struct _PyElision_GIL *e, PyThreadState *tstate)
     }
     section_begun(e, tstate, site, ELISION_SPECULATIVE);
     if (!_Py_atomic_load_int_relaxed(&e->gil->enabled)) {
-        section_ends(e, tstate);
+        _PyElision_DropGIL(e->gil, tstate);
     }
     if (tstate->critical_section != 0) {
         _PyCriticalSection_Resume(tstate);
@@ -219,13 +261,16 @@ _PyElision_Checkpoint(PyThreadState *tstate)
             _Py_unset_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
             return;
         }
-        if (elision_prefers_lock(&e->lock, section.site) && !elision_handover_pending(&e->lock)) {
+        int nobody = undisturbed(e);
+        if ((nobody || elision_prefers_lock(&e->lock, section.site)) &&
+            !elision_handover_pending(&e->lock)) {
             if (_PyElision_table != NULL) {
                 // Nobody to conflict with for as long as this lasts, and the table would fill up.
                 _PyElision_StopCounting(tstate, 0);
                 return; // a destructor may have ended the section
             }
-            elision_progress((unsigned)section.granted);
+            report(section.granted);
+            section.undisturbed = nobody;
             // Or memory that others may still read is kept for as long as nobody wants the GIL.
             _Py_qsbr_quiescent_state(((_PyThreadStateImpl *)tstate)->qsbr);
             set_budget(tstate, section.granted < LOCKED_BUDGET_MIN   ? LOCKED_BUDGET_MIN
@@ -244,10 +289,8 @@ _PyElision_Checkpoint(PyThreadState *tstate)
     // Attached with neither lock nor transaction: nothing here may wait. The eval breaker leaves
     // the quiescent state to us, or each transaction would read and write it.
     _Py_qsbr_quiescent_state(((_PyThreadStateImpl *)tstate)->qsbr);
-    if (!section_continues(e, tstate)) {
-        // Suspend is detach for a thread that nobody wants to stop.
-        _PyThreadState_Suspend(tstate);
-        _PyThreadState_Attach(tstate);
+    if (undisturbed(e) || !section_continues(e, tstate)) {
+        attach_again(e, tstate);
     }
 }
 
@@ -263,8 +306,7 @@ _PyElision_WithoutGIL(PyThreadState *tstate, void (*work)(PyThreadState *))
     // Who stops the world, to fork or to collect, waits for this thread, and finds its heaps whole.
     work(tstate);
     // As after a checkpoint: it must not wait while it is attached.
-    _PyThreadState_Suspend(tstate);
-    _PyThreadState_Attach(tstate);
+    attach_again(e, tstate);
     _PyElision_StopCounting(tstate, 1);
 }
 
@@ -348,7 +390,11 @@ void
 _PyElision_AfterForkChild(struct _gil_runtime_state *gil)
 {
     _PyElision_OnlyThread();
-    if (gil->elision != NULL && _PyThreadState_GET()->_status.holds_gil) {
+    if (gil->elision == NULL) {
+        return;
+    }
+    _Py_atomic_store_int_relaxed(&gil->elision->running, 0);
+    if (_PyThreadState_GET()->_status.holds_gil) {
         // _PyEval_ReInitThreads() takes it anew.
         elision_leave(&gil->elision->lock);
         label_pop();
@@ -387,14 +433,6 @@ _PyElision_ThreadRemoved(PyInterpreterState *interp)
 {
     int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
     set_live_threads(interp, live);
-}
-
-void
-_PyElision_FreeThreadState(PyThreadState *tstate)
-{
-    _PyElision_FreeTable(tstate);
-    _PyElision_FreeLookups(tstate);
-    _PyElision_FreeDeferred(tstate);
 }
 
 void

@@ -346,4 +346,12 @@ _PyElision_FreeTable(PyThreadState *tstate)
     ts->table = NULL;
 }
 
+void
+_PyElision_FreeThreadState(PyThreadState *tstate)
+{
+    _PyElision_FreeTable(tstate);
+    _PyElision_FreeLookups(tstate);
+    _PyElision_FreeDeferred(tstate);
+}
+
 #endif // Py_GIL_DISABLED

@@ -7,8 +7,8 @@ INTERP_MODULES = $(addprefix $(OUT)/tests/interp/,unsafe_counter.so lending.so)
 
 TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,plain.sh config.sh unsafe.sh lifecycle.sh \
-    workloads.sh handover.sh lookups.sh caches.sh sorting.sh guide.sh cpython.sh counted.sh \
-    leaks.sh mutants.sh)
+    workloads.sh handover.sh alone.sh lookups.sh caches.sh sorting.sh guide.sh cpython.sh \
+    counted.sh leaks.sh mutants.sh)
 STRESS += $(addprefix $(INTERP_TESTS)/,leaks_long.sh injected.sh counted_long.sh)
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \

@@ -53,12 +53,12 @@ emulated test_thread -m LockTests
 emulated test_fork1
 emulated test.test_free_threading.test_gc
 
-# Beside a thread that waits for ever what one thread does runs in transactions: a destructor that
+# Beside a thread that comes and goes what one thread does runs in transactions: a destructor that
 # counts its own object's references, finalizers that revive what is being collected, lists of all
 # objects, and events that depend on versions of types.
 injected=()
-PYTHONPATH=tests/interp/idle emulated test_gc -m 'test_legacy_finalizer*' -m 'test_resurrect*' \
+PYTHONPATH=tests/interp/company emulated test_gc -m 'test_legacy_finalizer*' -m 'test_resurrect*' \
     -m 'test_get_objects*'
-PYTHONPATH=tests/interp/idle emulated test.test_capi.test_watchers -m TestTypeWatchers
+PYTHONPATH=tests/interp/company emulated test.test_capi.test_watchers -m TestTypeWatchers
 
 tap_done

@@ -285,7 +285,10 @@ def lines_of_other_interpreters():
             interp = _interpreters.create("isolated")
             _interpreters.run_string(interp, f"""def {name}():
                 for _ in range(3000): pass
-{name}()""")
+import threading
+pair = [threading.Thread(target={name}) for _ in range(2)]
+for thread in pair: thread.start()
+for thread in pair: thread.join()""")
             _interpreters.destroy(interp)
     seen = {site["function"] for site in elision.stats()["sites"]}
     assert not elision.active() or seen.issuperset(names), seen

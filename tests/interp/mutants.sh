@@ -93,7 +93,7 @@ mutant() {
 }
 
 tap_ok "the control, unchanged, is built" variant elision_glue ""
-for test in unsafe leaks "script handover" "script lookups" "script caches" memory \
+for test in unsafe leaks "script handover" "script alone" "script lookups" "script caches" memory \
     "script workloads namespaces repeats" \
     "lifecycle counts_seen_by_extensions lifecycle_c" \
     "lifecycle last_reference_dropped_elsewhere lifecycle_c" \
@@ -119,15 +119,25 @@ mutant "a thread writes its state before it knows whether that still is one" eli
     '/^_PyElision_TakeGIL/,/^}/s/^ +enum elision_path path = .*/&\n    set_budget(tstate, 1);/' \
     lifecycle daemon_threads_wait_at_exit lifecycle_c
 mutant "a child of fork lets go of a GIL that it does not hold" elision_glue \
-    '/^_PyElision_AfterForkChild/,/^}/s/ && _PyThreadState_GET.*\)/)/' \
+    '/^_PyElision_AfterForkChild/,/^}/s/_PyThreadState_GET\(\)->_status.holds_gil/1/' \
     free_threaded fork_without_the_gil lifecycle_c
 mutant "the switch changes nothing" elision_glue \
     '/^_PyElision_Switch/,/^}/s/elision_set_enabled\(on\);//' \
     lifecycle kill_switch_while_threads_run
 mutant "while the lock is kept nothing is quiescent" elision_glue \
     '/^_PyElision_Checkpoint/,/^}/{/for as long as/{n;d}}' memory
-mutant "what sections have done is not told" elision_glue 's/elision_progress\(\(/(void)((/' \
-    script handover
+mutant "what sections have done is not told" elision_glue \
+    's/tell\(\(unsigned\)checks\);/(void)tell;/' script handover
+mutant "a thread speculates though nobody is beside it" elision_glue \
+    '/^enter\(/,/^}/s/undisturbed\(e\) \?/0 ?/' script alone
+mutant "who has the lock because nobody is there does not look who comes" elision_glue \
+    '/^_PyElision_Checkpoint/,/^}/s/nobody = undisturbed\(e\)/nobody = 1/' script alone
+mutant "who has detached still counts" elision_glue \
+    '/^_PyElision_DropGIL/,/^}/s/.*running, -1.*//' script alone
+mutant "who attaches anew counts twice" elision_glue \
+    '/^attach_again/,/^}/s/.*running, -1.*//' script alone
+mutant "in a child of fork its parent counts" elision_glue \
+    '/^_PyElision_AfterForkChild/,/^}/s/^.*running, 0.*$//' script alone
 mutant "what a thread looked up itself is not found" elision_lookups \
     '/^_PyElision_FindLookupSlow/,/^}/s/version == 0/1/' script lookups
 mutant "what was looked up is good for any version" elision_lookups \

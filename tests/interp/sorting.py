@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sorts lists beside an idle thread and counts the aborts of each sort.
+"""Sorts lists beside a thread at work and counts the aborts of each sort.
 
     sorting.py SIZE...
 
@@ -46,10 +46,15 @@ def measure(size):
     return counts
 
 
-done = threading.Event()
-idle = threading.Thread(target=done.wait)
-idle.start()
+def work():
+    while not done:
+        pass
+
+
+done = False
+beside = threading.Thread(target=work)
+beside.start()
 for word in sys.argv[1:]:
     print(json.dumps(measure(int(word))))
-done.set()
-idle.join()
+done = True
+beside.join()

@@ -8,7 +8,7 @@
 #   off     elision off
 #   on      elision on, through the library's lock: a machine without RTM has no other path of ours
 #   begins  every begin is aborted, see begins.c
-#   idle    the same beside a thread that waits for ever, so that no test's thread is alone
+#   company the same beside a thread that comes and goes, so that no test is alone for long
 #   dev     as on, with -X dev
 #   switch  as on, with a switch interval of 1e-6 s
 # `threads` takes the tests named in suite.txt, `whole` all, not with dev and switch. Aborts in the
@@ -20,9 +20,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 what=${1-}
 shift
 case $what in
-    threads) modes=(off on begins idle dev switch) tests=$(grep -v '^#' tests/interp/suite.txt) ;;
-    whole) modes=(off on begins idle) tests= ;;
-    *) echo "usage: suite.sh threads|whole [off|on|begins|idle|dev|switch]..." >&2; exit 2 ;;
+    threads)
+        modes=(off on begins company dev switch)
+        tests=$(grep -v '^#' tests/interp/suite.txt)
+        ;;
+    whole) modes=(off on begins company) tests= ;;
+    *) echo "usage: suite.sh threads|whole [off|on|begins|company|dev|switch]..." >&2; exit 2 ;;
 esac
 [ $# -eq 0 ] || modes=("$@")
 out=out/suite/$what
@@ -78,12 +81,12 @@ for mode in "${modes[@]}"; do
             ELISION_BACKEND=auto ELISION_POLICY=static-3 failures begins "$begins"
             same begins stock
             ;;
-        idle)
-            export PYTHONPATH=$PWD/tests/interp/idle
-            failures stock-idle "$stock"
-            ELISION_BACKEND=auto ELISION_POLICY=static-3 failures idle "$begins"
+        company)
+            export PYTHONPATH=$PWD/tests/interp/company
+            failures stock-company "$stock"
+            ELISION_BACKEND=auto ELISION_POLICY=static-3 failures company "$begins"
             unset PYTHONPATH
-            same idle stock-idle
+            same company stock-company
             ;;
         dev)
             failures stock-dev "$stock" -X dev
@@ -97,7 +100,7 @@ for mode in "${modes[@]}"; do
             unset PYTHONPATH
             same switch stock-switch
             ;;
-        *) tap_fail "mode $mode" "modes are off, on, begins, idle, dev, switch" ;;
+        *) tap_fail "mode $mode" "modes are off, on, begins, company, dev, switch" ;;
     esac
 done
 tap_done

@@ -33,8 +33,8 @@ while read -r name; do
         nine_in_ten "$name" "${commits:-0}" "$((${starts:-1} + ${locked:-1}))"
 done <"$work/list"
 
-# A collection stops all threads, and should take no longer than by the plain GIL, also when it is
-# of garbage that another thread made.
+# A collection stops all threads, one at work among them, and should take no longer than by the
+# plain GIL, also when it is of garbage that another thread made.
 collection() {
     emulated "$1" -c '
 import gc, threading, time
@@ -46,16 +46,19 @@ def garbage(n):
     return again
 
 def collect():
+    data.sort() # long, so it has the GIL and the other thread waits for it
     begin = time.perf_counter()
     gc.collect()
     print(int((time.perf_counter() - begin) * 1e6))
 
+data = [str(n) for n in range(5000)]
 gc.disable()
 for n in range(2000):
     garbage(n)
 thread = threading.Thread(target=collect)
 thread.start()
-thread.join()'
+while thread.is_alive():
+    pass'
 }
 plain=$(collection 0)
 elided=$(collection 1)
