@@ -131,9 +131,10 @@ ELISION_API enum elision_path elision_try_enter(elision_lock_t *lock, elision_si
  * tx:    outside only */
 ELISION_API enum elision_path elision_enter_speculative(elision_lock_t *lock, elision_site_t *site);
 
-/* The same as elision_enter, but takes the lock if it is free: for a thread that has nobody to run
- * beside at present, as its embedder knows, to whom a transaction would only be dearer. Who comes
- * meanwhile waits, so such a section should be cut once there is somebody.
+/* The same as elision_enter, but takes the lock if it is free, whatever the site has learnt: for an
+ * embedder that knows that all other threads wait for something else. With nobody to run beside, a
+ * transaction costs more than the lock. A thread that comes meanwhile waits as for any holder, so
+ * such a section had better be cut at the next checkpoint then.
  * ret:   ELISION_LOCKED; ELISION_SPECULATIVE only if the lock was not free, or as part of an outer
  *        section's transaction
  * order: acquire on both paths
@@ -220,9 +221,9 @@ ELISION_API unsigned elision_section_length(elision_site_t *site);
  * tx:    outside only, or locked */
 ELISION_API void elision_progress(unsigned checkpoints);
 
-/* The same, of checkpoints that the thread has done while it had nobody to run beside, in sections
- * begun with elision_enter_alone. They say nothing about either way, and where nothing else is done
- * for long the program may be another one afterwards.
+/* The same, of checkpoints that the thread has done by the lock while it had nobody to run beside.
+ * They speak for neither way, and where nothing else is done for long the program may be another
+ * one afterwards.
  * tx:    outside only, or locked */
 ELISION_API void elision_progress_alone(unsigned checkpoints);
 
