@@ -209,8 +209,10 @@ _PyElision_TakeGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
 void
 _PyElision_DropGIL(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
-    section_ends(gil->elision, tstate);
-    _Py_atomic_add_int(&gil->elision->running, -1);
+    // Once it is let go of, its interpreter may end, and gil with it; what this points to stays.
+    struct _PyElision_GIL *e = gil->elision;
+    section_ends(e, tstate);
+    _Py_atomic_add_int(&e->running, -1);
 }
 
 // Attach anew, waiting for the GIL as long as it takes. The section has ended.
