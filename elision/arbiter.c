@@ -381,13 +381,12 @@ is_pause(const struct elision_arbiter *arbiter, uint64_t now,
 static void
 resume(struct elision_arbiter *arbiter, uint64_t now, const struct elision_arbiter_sums *sums)
 {
-    uint64_t rest = arbiter->until > now ? arbiter->until - now : 0;
-    uint64_t stale = STALE * (now - arbiter->began);
-
     if (arbiter->phase == ELISION_ARBITER_LOCKED) {
+        uint64_t rest = arbiter->until > now ? arbiter->until - now : 0;
+        uint64_t stale = STALE * (now - arbiter->began);
         arbiter->until -= rest < stale ? rest : stale;
     }
-    if (is_trial(arbiter)) {
+    else if (is_trial(arbiter)) {
         arbiter->phase = is_locked(arbiter) ? ELISION_ARBITER_SPECULATING : ELISION_ARBITER_LOCKED;
         arbiter->usual = (struct elision_arbiter_count){.rate = 0};
         arbiter->chosen.rate = 0;

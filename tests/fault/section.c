@@ -182,16 +182,22 @@ fast_sections_look_before_they_begin_again(void **unused)
 static bool slept;
 
 static void
-take_before_it_begins(const char *name, unsigned n)
+free_while_it_waits(const char *name, unsigned n)
 {
     (void)n;
-    if (strcmp(name, "enter: at once") == 0) {
-        lock.word_ = elision_self_->id + 1;
-    }
-    else if (strcmp(name, "wait: sleep") == 0) {
+    if (strcmp(name, "wait: sleep") == 0) {
         slept = true;
         elision_fallback_release_((struct elision_fallback *)&lock);
     }
+}
+
+static void
+take_before_it_begins(const char *name, unsigned n)
+{
+    if (strcmp(name, "enter: at once") == 0) {
+        lock.word_ = elision_self_->id + 1;
+    }
+    free_while_it_waits(name, n);
 }
 
 /* The lock is taken after they have looked: one that may not wait sees that in its transaction. */
@@ -202,6 +208,7 @@ fast_sections_wait_only_where_they_may(void **unused)
     begin_with(__builtin_frame_address(0), 0, 0);
     (void)elision_enter(&lock, &inner);
     elision_leave(&lock);
+    slept = false;
     script_hook(take_before_it_begins);
     script_status(CONFLICT);
     enum elision_path path = elision_try_enter(&lock, &inner);
@@ -319,15 +326,6 @@ the_lock_is_wanted_once(void **unused)
     elision_leave(&lock);
     elision_stats(&after);
     assert_int_equal(after.fallbacks, before.fallbacks);
-}
-
-static void
-free_while_it_waits(const char *name, unsigned n)
-{
-    (void)n;
-    if (strcmp(name, "wait: sleep") == 0) {
-        elision_fallback_release_((struct elision_fallback *)&lock);
-    }
 }
 
 /* Alone it is the lock, timed sections included, and the site loses nothing by it; but who finds

@@ -35,6 +35,16 @@ run_on(struct run *run, const struct machine *machine, uint64_t cycles)
     }
 }
 
+/* Until it is in phase, and counts, or does not yet. */
+static void
+run_to(struct run *run, const struct machine *machine, enum elision_arbiter_phase phase,
+       bool counting)
+{
+    while (run->arbiter.phase != phase || run->arbiter.counting != counting) {
+        run_on(run, machine, 1000);
+    }
+}
+
 /* ret: percent of the time on the lock */
 static unsigned
 share_locked(struct machine machine, uint64_t cycles)
@@ -242,9 +252,7 @@ after_a_pause_a_wary_choice_is_short(void **unused)
     for (int waiting = 0; waiting < 2; waiting++) {
         struct run run = {.now = 1000, .arbiter.wary = true};
         run_on(&run, &machine, SHORT);
-        while (run.arbiter.phase != ELISION_ARBITER_TRY_SPECULATION || !run.arbiter.counting) {
-            run_on(&run, &machine, 1000);
-        }
+        run_to(&run, &machine, ELISION_ARBITER_TRY_SPECULATION, true);
         run.now += SHORT;
         run.sums.lost += waiting ? SHORT : 0;
         while (run.arbiter.phase != ELISION_ARBITER_LOCKED) {
@@ -255,16 +263,13 @@ after_a_pause_a_wary_choice_is_short(void **unused)
     }
 }
 
-/* ret:   a run that has come to phase, and counts */
+/* ret:   a wary one that has come to phase */
 static struct run
-run_to(enum elision_arbiter_phase phase, bool counting)
+wary_in(enum elision_arbiter_phase phase, bool counting)
 {
-    const struct machine machine = {{100, 300}, 50};
     struct run run = {.now = 1000, .arbiter.wary = true};
 
-    while (run.arbiter.phase != phase || run.arbiter.counting != counting) {
-        run_on(&run, &machine, 1000);
-    }
+    run_to(&run, &(struct machine){{100, 300}, 50}, phase, counting);
     return run;
 }
 
@@ -280,7 +285,7 @@ a_trial_with_a_pause_is_given_up(void **unused)
     (void)unused;
     for (int variant = 0; variant < 8; variant++) {
         bool speculating = variant & 1, counting = variant & 2, beside = variant & 4;
-        struct run run = run_to(trials[speculating], counting);
+        struct run run = wary_in(trials[speculating], counting);
         run.now += 100000000;
         run.sums.sections += 40000000;
         run.sums.alone += beside ? 19990000 : 20010000;
@@ -306,7 +311,7 @@ pauses_count_for_the_lock(void **unused)
 {
     (void)unused;
     for (int waiting = 0; waiting < 2; waiting++) {
-        struct run run = run_to(ELISION_ARBITER_LOCKED, true);
+        struct run run = wary_in(ELISION_ARBITER_LOCKED, true);
         run.arbiter.until = run.now + 10000000;
         run.arbiter.sums = run.sums;
         run.sums.lost += waiting ? 800000 : 0;
@@ -318,7 +323,7 @@ pauses_count_for_the_lock(void **unused)
         (void)elision_arbiter_step_(&run.arbiter, run.now + 2000000, &run.sums);
         assert_int_equal(run.arbiter.until, until);
     }
-    struct run run = run_to(ELISION_ARBITER_LOCKED, true);
+    struct run run = wary_in(ELISION_ARBITER_LOCKED, true);
     run.arbiter.until = run.now + 1000000;
     run.arbiter.sums = run.sums;
     (void)elision_arbiter_step_(&run.arbiter, run.now + 900000, &run.sums);
@@ -362,9 +367,7 @@ idle_time_is_no_verdict(void **unused)
     const struct machine machine = {{100, 300}, 50};
 
     (void)unused;
-    while (run.arbiter.phase != ELISION_ARBITER_TRY_LOCK || !run.arbiter.counting) {
-        run_on(&run, &machine, 1000);
-    }
+    run_to(&run, &machine, ELISION_ARBITER_TRY_LOCK, true);
     run.now += 1000000;
     run_on(&run, &machine, SHORT / 4);
     assert_int_equal(run.arbiter.phase, ELISION_ARBITER_LOCKED);
