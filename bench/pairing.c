@@ -168,8 +168,9 @@ bench_suite_fallback(void)
                                                    &bench_lock_pthread, &bench_lock_ticket,
                                                    &bench_lock_mcs,     &bench_lock_gil};
     static const int counts[][2] = {{1}, {2}, {4}, {8}, {16}};
-    const struct work *const works[] = {bench_work("empty"), bench_work("bank"), &bench_work_think,
-                                        &bench_work_hold};
+    const struct work *const works[] = {bench_work("empty"), bench_work("bank"),
+                                        bench_work("scan"),  bench_work("capacity"),
+                                        &bench_work_think,   &bench_work_hold};
     for (size_t w = 0; w < sizeof works / sizeof works[0]; w++) {
         for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++) {
             for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

@@ -41,7 +41,7 @@ case $mode in
         ;;
     full)
         suites=${SUITES:-$known}
-        seeds=${SEEDS:-1 2}
+        seeds=${SEEDS:-1 2 3 4}
         native_time=${NATIVE_TIME:-0.02}
         native_repetitions=${REPETITIONS:-7}
         rounds=${ROUNDS:-7}
@@ -178,7 +178,7 @@ plan_steps() {
     # More threads than places, so that no plan binds them.
     for ((round = 0; round < rounds; round++)); do
         wanted fallback || break
-        add_bench "$native" "fallback.$(printf '%03d' "$round")" 10 \
+        add_bench "$native" "fallback.$(printf '%03d' "$round")" 15 \
             '^fallback/[a-z]*/(plain|fair|pthread|gil)/' \
             "$bench" "--benchmark_min_time=$round_time" --plan=none \
             --benchmark_enable_random_interleaving=true

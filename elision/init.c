@@ -16,6 +16,7 @@
 #include "elision/arbiter.h"
 #include "elision/report.h"
 #include "elision/tx.h"
+#include "fallback/spin.h"
 #include "probes/cpu.h"
 
 struct elision_knobs elision_knobs_;

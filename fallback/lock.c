@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include "fallback/spin.h"
 #include "probes/step.h"
 
 _Static_assert(sizeof(struct elision_fallback) == 192, "size is part of the ABI");
@@ -26,17 +27,12 @@ struct elision_fallback_waiter_ {
     bool may_be_sent;       /* constant */
 };
 
-/* A pause takes 40 to 140 cycles. Emulated, 2 to 16 threads on short sections: 14 to 62 differ by a
- * tenth, 6 lose a quarter where sections are long; so few, since a spinning CPU is taken from
- * somebody, and since the policy learns from what waiting costs. */
-uint32_t elision_fallback_spins_ = 14;
+uint32_t elision_fallback_spins_ = ELISION_FALLBACK_SPINS;
 uint32_t elision_fallback_passes_ = 4;
 
 /* Counts forks on the way from the first process to this one. A queue last locked in an older
  * generation belongs to threads that do not exist here. */
 static _Atomic uint32_t generation;
-
-#define WATCH_FACTOR 4
 
 /* A waiter whose heavy fence was refused sleeps no longer than this, so a missed release costs a
  * delay and no more. */
@@ -331,31 +327,14 @@ sleep_until_told(struct elision_fallback *lock, struct waiting *self)
     ELISION_STEP("wait: awake");
 }
 
-/* How often a spinning thread looks. */
-enum looking {
-    LOOK_ALWAYS = 0, /* it only wants to see the word free */
-    LOOK_LESS = 1,   /* it wants the word: each look that finds it free takes the lock from a thread
-                      * that runs well with it, so there are fewer and fewer */
-};
-
-/* Spin for the word to be free, or until told something. ret: true if worth another try. */
-static bool
-spin(struct elision_fallback *lock, struct elision_fallback_waiter_ *waiter, uint32_t pauses,
-     enum looking looking)
+/* sleep_until_told, by a head: it is the next release that ends the sleep. */
+static void
+sleep_and_learn(struct elision_fallback *lock, struct waiting *self)
 {
-    for (uint32_t step = 1, done = 0; done < pauses; done += step, step <<= looking) {
-        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
-            return true;
-        }
-        if (waiter != NULL &&
-            atomic_load_explicit(&waiter->state, memory_order_relaxed) != WAITER_WAITING) {
-            return true;
-        }
-        for (uint32_t i = 0; i < step; i++) {
-            elision_park_pause_();
-        }
-    }
-    return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
+    uint64_t before = nanoseconds();
+
+    sleep_until_told(lock, self);
+    elision_fallback_learn_(lock, nanoseconds() - before <= ELISION_FALLBACK_SHORT_NS);
 }
 
 /* A locker that has just failed to take the word looks at what it was told.
@@ -382,17 +361,44 @@ look(struct elision_fallback *lock, struct waiting *self)
     if (lost) {
         self->fenced = false;
         self->since = 0;
-        if (spin(lock, &self->waiter, elision_fallback_spins_, LOOK_LESS)) {
+        if (elision_fallback_spin_(lock, &self->waiter.state)) {
             return false;
         }
     }
     if (head && !self->fenced) {
         publish(self);
     }
+    else if (head) {
+        sleep_and_learn(lock, self);
+    }
     else {
         sleep_until_told(lock, self);
     }
     return false;
+}
+
+/* From entering the queue to holding the lock, or being sent away. */
+static void
+wait_in_queue(struct elision_fallback *lock, struct waiting *self)
+{
+    enqueue(lock, self);
+    for (;;) {
+        ELISION_STEP("acquire: try");
+        if (elision_fallback_try_(lock, self->waiter.id)) {
+            queue_enter(lock);
+            queue_remove(lock, &self->waiter); /* [F.N]: we hold the lock */
+            queue_leave(lock);
+            return;
+        }
+        /* [F.TA] pairs with [F.TR]. */
+        if (look(lock, self) ||
+            atomic_load_explicit(&self->waiter.state, memory_order_acquire) >= WAITER_HANDED) {
+            uint32_t state = atomic_load_explicit(&self->waiter.state, memory_order_acquire);
+            self->wait.handed = state == WAITER_HANDED;
+            self->wait.sent = state == WAITER_SENT;
+            return;
+        }
+    }
 }
 
 struct elision_fallback_wait
@@ -402,27 +408,14 @@ elision_fallback_acquire_slow_(struct elision_fallback *lock, uint32_t id, bool 
 
     /* Behind one who sleeps, so that not all spin. */
     if (atomic_load_explicit(&lock->attention, memory_order_relaxed) == 0 &&
-        spin(lock, NULL, elision_fallback_spins_, LOOK_LESS) && elision_fallback_try_(lock, id)) {
+        elision_fallback_spin_(lock, NULL) && elision_fallback_try_(lock, id)) {
         return self.wait;
     }
-    enqueue(lock, &self);
-    for (;;) {
-        ELISION_STEP("acquire: try");
-        if (elision_fallback_try_(lock, id)) {
-            queue_enter(lock);
-            queue_remove(lock, &self.waiter); /* [F.N]: we hold the lock */
-            queue_leave(lock);
-            return self.wait;
-        }
-        /* [F.TA] pairs with [F.TR]. */
-        if (look(lock, &self) ||
-            atomic_load_explicit(&self.waiter.state, memory_order_acquire) >= WAITER_HANDED) {
-            uint32_t state = atomic_load_explicit(&self.waiter.state, memory_order_acquire);
-            self.wait.handed = state == WAITER_HANDED;
-            self.wait.sent = state == WAITER_SENT;
-            return self.wait;
-        }
+    wait_in_queue(lock, &self);
+    if (self.wait.parks == 0) {
+        elision_fallback_learn_(lock, true);
     }
+    return self.wait;
 }
 
 struct elision_fallback_wait
@@ -430,8 +423,7 @@ elision_fallback_watch_(struct elision_fallback *lock)
 {
     struct waiting self = {.waiter = {.id = 0}};
 
-    /* Longer than a locker: where sections speculate the lock is held rarely and briefly. */
-    if (spin(lock, NULL, WATCH_FACTOR * elision_fallback_spins_, LOOK_ALWAYS)) {
+    if (elision_fallback_spin_watching_(lock)) {
         return self.wait;
     }
     enqueue(lock, &self);

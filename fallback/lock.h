@@ -50,7 +50,8 @@ struct __attribute__((may_alias)) elision_fallback {
     _Atomic uint64_t interval;             /* ns; 0: none */
     _Atomic uint64_t parks;                /* sleeps */
     _Atomic uint64_t handovers;
-    uint32_t spare[18];
+    _Atomic uint32_t patience; /* of who spins for the word; a hint, see spin.h */
+    uint32_t spare[17];
 };
 
 /* A lock as the embedder allocates it: the real one, and the auxiliary one that losers of conflicts
@@ -67,17 +68,10 @@ elision_fallback_aux_(struct elision_fallback *lock)
     return &((struct elision_fallback_pair *)lock)->auxiliary;
 }
 
-/* Set once at load: how often a woken head may lose (0: strict hand-over), and how many rounds to
- * spin before sleeping. */
+/* Set once at load: how often a woken head may lose (0: strict hand-over), and how many pauses to
+ * spin before sleeping (spin.h). */
 extern uint32_t elision_fallback_passes_;
 extern uint32_t elision_fallback_spins_;
-
-/* Where nothing is elided a waiter spins so many times as long, which is about what going to sleep
- * and being woken take. It looks at ever longer intervals, so a longer spin means fewer looks that
- * take the lock, and its data, from a thread that runs well with them. Native, two threads on two
- * processors, throughput beside glibc's mutex (bank, empty, think): 9 times 1.0, 1.1, 1.3; 18 times
- * 1.7, 1.1, 1.3; 36 times 2.4, 1.1, 1.3, but a fifth more CPU time where the holder sleeps. */
-#define ELISION_FALLBACK_ALONE 18u
 
 /* What waiting took. */
 struct elision_fallback_wait {

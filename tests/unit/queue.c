@@ -15,6 +15,7 @@
 static _Atomic unsigned fences, wakes;
 static _Atomic uint64_t clock_ns; /* what the lock takes for the time */
 static _Atomic bool refused;      /* the kernel makes no fences */
+static _Atomic bool freed;        /* the lock becomes free while a waiter makes its fence */
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 bool __real_elision_park_fence_heavy_(void);
@@ -36,6 +37,9 @@ bool
 __wrap_elision_park_fence_heavy_(void)
 {
     atomic_fetch_add(&fences, 1);
+    if (atomic_load(&freed)) {
+        atomic_store(&lock.word, 0);
+    }
     return __real_elision_park_fence_heavy_() && !atomic_load(&refused);
 }
 
@@ -192,6 +196,60 @@ who_gets_no_fence_looks_again(void **unused)
     pthread_join(thread, NULL);
     atomic_store(&refused, false);
     assert_int_equal(entered, 1);
+}
+
+/* The lock is held while one waits for it, and is free again when it has slept for so long.
+ * ret:   the lock's patience then */
+static uint32_t
+patience_after(uint64_t slept)
+{
+    uint64_t parks = atomic_load(&lock.parks);
+
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t thread = start(acquire_and_release, 1);
+    wait_for_sleepers(parks + 1);
+    atomic_fetch_add(&clock_ns, slept);
+    elision_fallback_release_(&lock);
+    pthread_join(thread, NULL);
+    return lock.patience;
+}
+
+/* Longer and longer spins while waits are short, by the clock; shorter ones when they are not. */
+static void
+patience_follows_the_waits(void **unused)
+{
+    (void)unused;
+    for (uint32_t i = 1; i <= 5; i++) {
+        assert_int_equal(patience_after(100000), i < 3 ? i : 3);
+    }
+    for (uint32_t i = 1; i <= 5; i++) {
+        assert_int_equal(patience_after(100001), i < 3 ? 3 - i : 0);
+    }
+    /* Who need not sleep at all has waited shortly. */
+    atomic_store(&freed, true);
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_join(start(acquire_and_release, 1), NULL);
+    atomic_store(&freed, false);
+    assert_int_equal(lock.patience, 1);
+    assert_int_equal(lock.parks, 10);
+}
+
+/* How long somebody sleeps behind others says nothing about the sections. */
+static void
+only_the_head_teaches_patience(void **unused)
+{
+    (void)unused;
+    lock.patience = 3;
+    assert_true(elision_fallback_try_(&lock, 99));
+    pthread_t head = start(acquire_and_release, 1);
+    wait_for_sleepers(1);
+    pthread_t next = start(acquire_and_release, 2);
+    wait_for_sleepers(2);
+    atomic_fetch_add(&clock_ns, 100001);
+    elision_fallback_release_(&lock);
+    pthread_join(head, NULL);
+    pthread_join(next, NULL);
+    assert_int_equal(lock.patience, 2);
 }
 
 /* --- Leaving the queue -------------------------------------------------------------------------*/
@@ -378,6 +436,8 @@ main(void)
         TEST(the_interval_is_by_the_clock),
         TEST(who_has_lost_starts_anew),
         TEST(who_gets_no_fence_looks_again),
+        TEST(patience_follows_the_waits),
+        TEST(only_the_head_teaches_patience),
         TEST(each_head_has_losses_of_its_own),
         TEST(all_who_may_be_are_sent_away),
         TEST(who_is_sent_away_leaves_nobody_asleep),
