@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "bench/suites.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -52,6 +53,20 @@ run_pair(struct bench *b, void *arg)
         }
     }
     judge(b, arg, &before);
+}
+
+/* The same of glibc's mutex, to compare with. */
+static void
+run_pthread_pair(struct bench *b, void *arg)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    (void)arg;
+    while (bench_next(b, BATCH)) {
+        for (int i = 0; i < BATCH; i++) {
+            pthread_mutex_lock(&mutex);
+            pthread_mutex_unlock(&mutex);
+        }
+    }
 }
 
 static void
@@ -271,6 +286,7 @@ bench_suite_cost(void)
         bench_pairing("cost", bench_work("empty"), locks[i], locks[i]->name, one);
     }
     register_cost("cost/pair/locked", run_pair, false);
+    register_cost("cost/pair/pthread", run_pthread_pair, false);
     register_cost("cost/checkpoint/locked", run_checkpoint, false);
     if (!elision_verdict()->can_elide) {
         bench_skip("cost/.../speculative", "no transactions on this machine");
