@@ -113,7 +113,7 @@ help:
 #: make format    lay the C sources out with clang-format
 #: make python    the patched interpreter, out/python/bin/python3
 #: make setup     install the Debian packages that are missing (implied; SETUP=0 skips)
-#: make bench     every suite, natively and emulated, in about ten minutes: out/bench/report.md
+#: make bench     every suite, natively and emulated, in twenty minutes: out/bench/report.md
 #: make bench-quick  the same in a minute
 #: make install   PREFIX=/usr/local DESTDIR=
 #: make clean     remove what is quickly built; distclean removes out/
