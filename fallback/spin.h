@@ -52,15 +52,14 @@ elision_fallback_learn_(struct elision_fallback *lock, bool was_short)
     }
 }
 
-/* Spin for the word to be free, or until told is not 0 (NULL: nobody tells).
+/* Look for the word to be free, or until told is not 0 (NULL: nobody tells): for so many pauses,
+ * and after ever more of them, up to the longest step.
  * ret:   true if worth another try
  * order: none */
 static inline bool
-elision_fallback_spin_(struct elision_fallback *lock, const _Atomic uint32_t *told)
+elision_fallback_look_(const struct elision_fallback *lock, const _Atomic uint32_t *told,
+                       uint32_t pauses, uint32_t longest)
 {
-    uint32_t pauses = elision_fallback_spins_
-                      << atomic_load_explicit(&lock->patience, memory_order_relaxed);
-
     for (uint32_t step = 1, done = 0; done < pauses;) {
         if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 ||
             (told != NULL && atomic_load_explicit(told, memory_order_relaxed) != 0)) {
@@ -70,24 +69,26 @@ elision_fallback_spin_(struct elision_fallback *lock, const _Atomic uint32_t *to
             elision_park_pause_();
         }
         done += step;
-        step = step < ELISION_FALLBACK_LOOK ? 2 * step : step;
+        step = step < longest ? 2 * step : step;
     }
     return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
 }
 
-/* Spin for the word to be free, without meaning to take it.
- * ret:   true if it was
- * order: none */
+/* Spin for the word to take it. Contract of elision_fallback_look_. */
+static inline bool
+elision_fallback_spin_(const struct elision_fallback *lock, const _Atomic uint32_t *told)
+{
+    uint32_t patience = atomic_load_explicit(&lock->patience, memory_order_relaxed);
+
+    return elision_fallback_look_(lock, told, elision_fallback_spins_ << patience,
+                                  ELISION_FALLBACK_LOOK);
+}
+
+/* Spin to see the word free, without meaning to take it. Contract of elision_fallback_look_. */
 static inline bool
 elision_fallback_spin_watching_(const struct elision_fallback *lock)
 {
-    for (uint32_t i = 0; i < ELISION_FALLBACK_WATCH * elision_fallback_spins_; i++) {
-        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0) {
-            return true;
-        }
-        elision_park_pause_();
-    }
-    return atomic_load_explicit(&lock->word, memory_order_relaxed) == 0;
+    return elision_fallback_look_(lock, NULL, ELISION_FALLBACK_WATCH * elision_fallback_spins_, 1);
 }
 
 #endif
