@@ -28,7 +28,7 @@ struct elision_fallback_waiter_ {
 };
 
 uint32_t elision_fallback_spins_ = ELISION_FALLBACK_SPINS;
-uint32_t elision_fallback_passes_ = 4;
+uint32_t elision_fallback_passes_ = ELISION_FALLBACK_PASSES;
 
 /* Counts forks on the way from the first process to this one. A queue last locked in an older
  * generation belongs to threads that do not exist here. */

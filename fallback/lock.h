@@ -68,6 +68,12 @@ elision_fallback_aux_(struct elision_fallback *lock)
     return &((struct elision_fallback_pair *)lock)->auxiliary;
 }
 
+/* How often a woken head may lose. Each hand-over to a sleeper leaves the lock idle until it runs.
+ * Native, two threads whose sections sleep 300 us, throughput beside glibc's mutex: 0 times 0.88, 4
+ * times 0.95, 8 times 0.98, 16 and 32 times 0.99; with short sections, native and emulated, all the
+ * same. nsync lets a waiter lose 30 times. */
+#define ELISION_FALLBACK_PASSES 16u
+
 /* Set once at load: how often a woken head may lose (0: strict hand-over), and how many pauses to
  * spin before sleeping (spin.h). */
 extern uint32_t elision_fallback_passes_;
