@@ -121,8 +121,10 @@ derive_sources() {
         2>/dev/null) /dev/null
 }
 
+# The system's hooks clean its cache and write catalogues: not for lists of our own.
 own_apt() {
-    "$1" -q -y -o Dir::Etc::SourceList="$apt_dir/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+    "$1" -q -y -c "$apt_dir/apt.conf" -o Dir::Etc::SourceList="$apt_dir/sources.list" \
+        -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State="$apt_dir/state" -o Dir::State::status=/var/lib/dpkg/status \
         -o Dir::Cache="$apt_dir/cache" -o APT::Get::List-Cleanup=0 -o Acquire::Languages=none \
         -o Acquire::Retries=2 -o APT::Sandbox::User= "${@:2}" </dev/null >>"$apt_log" 2>&1
@@ -134,6 +136,8 @@ from_package() {
     mkdir -p "$apt_dir"/state/lists/partial "$apt_dir"/cache/archives/partial "$apt_dir"/source ||
         die "cannot write $apt_dir: check its permissions"
     : >"$apt_log"
+    printf '#clear APT::Update::%s;\n' Pre-Invoke Post-Invoke Post-Invoke-Success \
+        >"$apt_dir/apt.conf"
     apt_dir=$(cd "$apt_dir" && pwd)
     apt_log=$apt_dir/log
     derive_sources >"$apt_dir/sources.list"

@@ -62,6 +62,13 @@ refused "a keyring without the release's key" "apt-get install debian-archive-ke
 log=$(cat "$FAKE_LOG")
 tap_has "apt is pointed at sources of our own" "$log" "Dir::Etc::SourceParts=/dev/null"
 tap_has "apt's lists and cache lie below the destination" "$log" "Dir::State=$work/apt/state"
+tap_has "the system's hooks are not run" "$log" "-c $work/apt/apt.conf"
+printf 'APT::Update::Post-Invoke {"touch %s";};\n' "$work/hook" >"$work/system.conf"
+tap_is "they are in no configuration that is left" \
+    "$(APT_CONFIG=$work/system.conf apt-config -c "$work/apt/apt.conf" dump |
+        grep -c '^APT::Update::.*Invoke.*:: ')" 0
+tap_ok "and they would be" grep -q '^APT::Update::Post-Invoke:: "touch' \
+    <(APT_CONFIG=$work/system.conf apt-config dump)
 tap_has "the sources are the release's, as source packages" "$log" " trixie main"
 tap_is "and nothing else" "$(grep -c '^deb ' "$FAKE_LOG")" 0
 
