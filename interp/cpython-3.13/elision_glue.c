@@ -22,7 +22,7 @@
 #include "elision/elision.h"
 #include "rtmgrind/rtmgrind.h"
 
-#include <stdlib.h> // getenv()
+#include <stdlib.h> // secure_getenv()
 
 #ifdef Py_GIL_DISABLED
 
@@ -259,8 +259,11 @@ _PyElision_Checkpoint(PyThreadState *tstate)
     }
     if (_PyElision_speculating == NULL) {
         if (alone()) {
-            // Nobody to let in; the next thread state to be made sets the bit again.
+            // Nobody to let in. Who makes the next thread state sets the bit, maybe just before us.
             _Py_unset_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+            if (!alone()) {
+                _Py_set_eval_breaker_bit(tstate, _PY_EVAL_ELISION_BIT);
+            }
             return;
         }
         int nobody = undisturbed(e);
@@ -327,11 +330,8 @@ _PyElision_IrrevocableSlow(void)
 static int
 backend_is_usable(void)
 {
-    if (elision_verdict()->can_elide) {
-        return 1;
-    }
-    const char *backend = getenv("ELISION_BACKEND");
-    return backend != NULL && strcmp(backend, "none") == 0;
+    const char *backend = secure_getenv("ELISION_BACKEND"); // as the library reads it
+    return elision_verdict()->can_elide || (backend != NULL && strcmp(backend, "none") == 0);
 }
 
 static void
@@ -433,8 +433,7 @@ _PyElision_ThreadAdded(PyInterpreterState *interp)
 void
 _PyElision_ThreadRemoved(PyInterpreterState *interp)
 {
-    int live = _Py_atomic_add_int(&elision.live_threads, -1) - 1;
-    set_live_threads(interp, live);
+    set_live_threads(interp, _Py_atomic_add_int(&elision.live_threads, -1) - 1);
 }
 
 void

@@ -11,11 +11,24 @@
 #ifdef Py_GIL_DISABLED
 #include "elision/elision.h"
 
-// The key of the list of modules in the interpreter's dictionary.
+// The key of the dictionary of modules in the interpreter's own.
 #define MODULES_KEY "elision.gil_modules"
 
 
 /* Which modules need the GIL */
+
+// A file's name may have bytes that are no text: it is not to be encoded.
+static int
+is_importlib(PyObject *filename)
+{
+    static const char prefix[] = "<frozen importlib";
+    Py_ssize_t i = 0;
+    while (prefix[i] != '\0' && i < PyUnicode_GET_LENGTH(filename) &&
+           PyUnicode_READ_CHAR(filename, i) == (Py_UCS4)prefix[i]) {
+        i++;
+    }
+    return prefix[i] == '\0';
+}
 
 // "function (file:line)" of the import, or None: the topmost frame that is not importlib's.
 static PyObject *
@@ -24,13 +37,10 @@ importer(PyThreadState *tstate)
     PyFrameObject *frame = PyThreadState_GetFrame(tstate);
     while (frame != NULL) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        const char *file = PyUnicode_AsUTF8(code->co_filename);
-        PyObject *result = NULL;
-        if (file == NULL || strncmp(file, "<frozen importlib", 17) != 0) {
-            if (file != NULL) {
-                result = PyUnicode_FromFormat("%U (%U:%d)", code->co_qualname, code->co_filename,
-                                              PyFrame_GetLineNumber(frame));
-            }
+        if (!is_importlib(code->co_filename)) {
+            int line = PyFrame_GetLineNumber(frame);
+            PyObject *result =
+                PyUnicode_FromFormat("%U (%U:%d)", code->co_qualname, code->co_filename, line);
             Py_DECREF(code);
             Py_DECREF(frame);
             return result;
@@ -41,9 +51,10 @@ importer(PyThreadState *tstate)
     return Py_NewRef(Py_None);
 }
 
-// A borrowed reference to the list, made at first use.
+// A borrowed reference to the dictionary of modules and who imported them, made at first use. With
+// PYTHON_GIL=0 several threads may be here.
 static PyObject *
-modules_list(PyInterpreterState *interp)
+modules_dict(PyInterpreterState *interp)
 {
     PyObject *dict = PyInterpreterState_GetDict(interp);
     if (dict == NULL) {
@@ -51,49 +62,36 @@ modules_list(PyInterpreterState *interp)
         return NULL;
     }
     PyObject *key = PyUnicode_FromString(MODULES_KEY);
-    PyObject *list = PyList_New(0);
+    PyObject *modules = PyDict_New();
     PyObject *found = NULL;
-    if (key != NULL && list != NULL) {
-        (void)PyDict_SetDefaultRef(dict, key, list, &found);
-        Py_XDECREF(found); // the dictionary keeps it
+    if (key != NULL && modules != NULL) {
+        (void)PyDict_SetDefaultRef(dict, key, modules, &found);
+        Py_XDECREF(found); // the interpreter's dictionary keeps it
     }
     Py_XDECREF(key);
-    Py_XDECREF(list);
+    Py_XDECREF(modules);
     return found;
 }
 
 int
 _PyElision_NoteModule(PyThreadState *tstate, PyObject *name)
 {
-    PyObject *list = modules_list(tstate->interp);
-    if (list == NULL) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        // Imported anew: who came first stays.
-        if (PyUnicode_Compare(PyTuple_GET_ITEM(PyList_GET_ITEM(list, i), 0), name) == 0) {
-            return 0;
-        }
-    }
-    PyObject *from = importer(tstate);
+    PyObject *modules = modules_dict(tstate->interp);
+    PyObject *from = modules == NULL ? NULL : importer(tstate);
     if (from == NULL) {
         return -1;
     }
-    PyObject *entry = PyTuple_Pack(2, name, from);
+    // Imported anew: who came first stays.
+    int result = PyDict_SetDefaultRef(modules, name, from, NULL);
     Py_DECREF(from);
-    if (entry == NULL) {
-        return -1;
-    }
-    int result = PyList_Append(list, entry);
-    Py_DECREF(entry);
-    return result;
+    return result < 0 ? -1 : 0;
 }
 
 static PyObject *
 elision_gil_modules(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    PyObject *list = modules_list(_PyInterpreterState_GET());
-    return list == NULL ? NULL : PyList_GetSlice(list, 0, PyList_GET_SIZE(list));
+    PyObject *modules = modules_dict(_PyInterpreterState_GET());
+    return modules == NULL ? NULL : PyDict_Items(modules);
 }
 
 

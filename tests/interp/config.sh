@@ -70,4 +70,24 @@ tap_is "gil_modules() says who imported it first" \
     "$("$python" -W ignore -c 'import elision, unsafe_counter; print(elision.gil_modules())')" \
     "[('unsafe_counter', '<module> (<string>:1)')]"
 
+tap_is "or which, when several do, once each" \
+    "$("$python" -W ignore -c 'import unsafe_counter, lending, elision
+def again():
+    import importlib, sys
+    del sys.modules["lending"]
+    importlib.import_module("lending")
+again()
+print([name for name, _ in elision.gil_modules()])')" "['unsafe_counter', 'lending']"
+tap_is "a file name that is no text keeps no module out" \
+    "$("$python" -W ignore -c 'import elision
+exec(compile("import unsafe_counter", "/tmp/\udcff.py", "exec"))
+print(ascii(elision.gil_modules()))')" "[('unsafe_counter', '<module> (/tmp/\\udcff.py:1)')]"
+
+# Debuggers and tracers look for these; and a transaction that binds a symbol lazily would abort.
+tap_ok "take_gil is a symbol" grep -q ' t take_gil$' <(nm "$python")
+unbound=$(for file in "$python" out/python/lib/python3.13*/lib-dynload/*.so; do
+    readelf -d "$file" | grep -q 'BIND_NOW\|FLAGS.*NOW' || echo "$file"
+done)
+tap_is "the interpreter and its modules are bound at load" "$unbound" ""
+
 tap_done
