@@ -216,8 +216,12 @@ elision_checkpoint_now(elision_lock_t *public_lock, elision_site_t *site)
 {
     struct elision_thread *self = elision_self_;
 
-    if (self->depth <= 1 && elision_is_inside(public_lock) &&
-        (transacting(self) || elision_may_speculate_())) {
+    if (!elision_is_inside(public_lock)) {
+        elision_complain_(self, false, "elision_checkpoint_now",
+                          (const struct elision_fallback *)public_lock, "this thread to be inside");
+        return ELISION_BUSY;
+    }
+    if (self->depth <= 1 && (transacting(self) || elision_may_speculate_())) {
         return cut(self, public_lock, site);
     }
     return elision_checkpoint(public_lock, site);

@@ -41,13 +41,15 @@ _Static_assert(sizeof(struct elision_lock) == sizeof(struct elision_fallback_pai
 _Static_assert(offsetof(struct elision_lock, word_) == offsetof(struct elision_fallback, word),
                "and on where its word is");
 
-/* What the caller of an enter can live with. */
+/* What the caller of an enter can live with, and the names of these calls for reports of misuse. */
 enum how {
     HOW_ENTER = 0,       /* waits */
     HOW_TRY = 1,         /* does not wait for the lock */
     HOW_SPECULATIVE = 2, /* nor takes it */
     HOW_ALONE = 3,       /* as HOW_ENTER, but takes it if it is free */
 };
+static const char *const calls[] = {"elision_enter", "elision_try_enter",
+                                    "elision_enter_speculative", "elision_enter_alone"};
 
 /* [E.S] The subscription: the first access of every transaction. From here on whoever takes the
  * lock aborts us. Relaxed is enough: begin orders it, and the transaction's reads are one with it.
@@ -281,14 +283,13 @@ enter_nested(struct elision_thread *self, struct elision_fallback *lock,
 {
     elision_section_generalise_(self);
     if (elision_section_find_(self, lock) != NULL) {
-        elision_complain_(self, true, "elision_enter", lock, "a thread that is not inside");
+        elision_complain_(self, true, calls[how], lock, "a thread that is not inside");
     }
     if (self->depth == ELISION_DEPTH_MAX) {
-        elision_complain_(self, true, "elision_enter", lock, "at most 16 locks entered at once");
+        elision_complain_(self, true, calls[how], lock, "at most 16 locks entered at once");
     }
     if (how == HOW_SPECULATIVE) {
-        elision_complain_(self, true, "elision_enter_speculative", lock,
-                          "a thread inside no section");
+        elision_complain_(self, true, calls[how], lock, "a thread inside no section");
     }
     if (!self->transacting) {
         return false;
@@ -341,7 +342,6 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     enum elision_path path = ELISION_BUSY;
     bool alone = how == HOW_ALONE && word_of(lock) == 0;
 
-    how = how == HOW_ALONE ? HOW_ENTER : how;
     if (self->id == 0) {
         self = elision_thread_register_();
     }
@@ -352,6 +352,7 @@ enter_slow(struct elision_fallback *lock, elision_site_t *site, enum how how)
     if (self->inside != 0 && enter_nested(self, lock, state, how, &path)) {
         return path;
     }
+    how = how == HOW_ALONE ? HOW_ENTER : how;
     struct elision_section *section = elision_section_new_(self, lock, state, site);
     struct elision_policy_decision decision = {.action = ELISION_ACTION_LOCK};
     uint32_t credit = atomic_load_explicit(&state->credit, memory_order_relaxed);

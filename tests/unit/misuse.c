@@ -146,10 +146,32 @@ checkpoint_outside(void)
 }
 
 static void
+checkpoint_now_outside(void)
+{
+    if (elision_checkpoint_now(&lock, &site) != ELISION_BUSY) {
+        _exit(4);
+    }
+}
+
+static void
 try_twice(void)
 {
     (void)elision_enter(&lock, &site);
     (void)elision_try_enter(&lock, &site);
+}
+
+static void
+alone_twice(void)
+{
+    (void)elision_enter(&lock, &site);
+    (void)elision_enter_alone(&lock, &site);
+}
+
+static void
+speculative_twice(void)
+{
+    (void)elision_enter(&lock, &site);
+    (void)elision_enter_speculative(&lock, &site);
 }
 
 static void
@@ -185,18 +207,22 @@ misuse_is_named(const char *mode)
         void (*misuse)(void);
         bool ends;
         unsigned lines;
+        const char *call;
         const char *word;
     } rows[] = {
-        {leave_without_enter, false, 2, "found it free"},
-        {leave_another_lock, false, 1, "expected this thread to be inside"},
-        {leave_from_another_thread, false, 1, "held by thread"},
-        {leave_beside_sections, false, 1, "expected this thread to be inside"},
-        {enter_twice, true, 1, "held by this thread"},
-        {try_twice, true, 1, "elision_enter"},
-        {speculative_inside, true, 1, "inside no section"},
-        {enter_seventeen, true, 1, "at most 16"},
-        {checkpoint_outside, false, 1, "elision_checkpoint"},
-        {irrevocable_outside, false, 1, "elision_irrevocable"},
+        {leave_without_enter, false, 2, "elision_leave(", "found it free"},
+        {leave_another_lock, false, 1, "elision_leave(", "expected this thread to be inside"},
+        {leave_from_another_thread, false, 1, "elision_leave(", "held by thread"},
+        {leave_beside_sections, false, 1, "elision_leave(", "expected this thread to be inside"},
+        {enter_twice, true, 1, "elision_enter(", "held by this thread"},
+        {try_twice, true, 1, "elision_try_enter(", "held by this thread"},
+        {alone_twice, true, 1, "elision_enter_alone(", "held by this thread"},
+        {speculative_twice, true, 1, "elision_enter_speculative(", "held by this thread"},
+        {speculative_inside, true, 1, "elision_enter_speculative(", "inside no section"},
+        {enter_seventeen, true, 1, "elision_enter(", "at most 16"},
+        {checkpoint_outside, false, 1, "elision_checkpoint(", "found it free"},
+        {checkpoint_now_outside, false, 1, "elision_checkpoint_now(", "found it free"},
+        {irrevocable_outside, false, 1, "elision_irrevocable(", "found it free"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -207,7 +233,7 @@ misuse_is_named(const char *mode)
         bool ends = rows[i].ends || strcmp(mode, "abort") == 0;
         unsigned lines = ends ? 1 : rows[i].lines;
         if (!(ends ? ended : survived) || lines_of(text) != lines ||
-            strstr(text, rows[i].word) == NULL) {
+            strstr(text, rows[i].call) == NULL || strstr(text, rows[i].word) == NULL) {
             fail_msg("row %zu: status 0x%x, said: %s", i, (unsigned)status, text);
         }
     }
