@@ -25,12 +25,18 @@
  * aborts it by itself, or the program says elision_irrevocable() first.
  *
  * Contracts below use these words.
- *   tx:    safe (may be called in a speculative section and keeps it going), outside only,
- *          forces abort (the section runs again with the lock held, then the call succeeds)
- *   fork:  what a child process finds.  errno is kept by every function here.
- * Misuse draws one line on stderr that names what was expected and what was found. Leaving a lock
- * that is not held is then ignored (ELISION_MISUSE=abort ends the process instead); what cannot be
- * survived, such as entering a lock twice, ends the process by abort(3).
+ *   pre:   what must hold before; without it, only that pointers are valid and, where the text does
+ *          not say otherwise, not NULL
+ *   order: memory order; without it the call promises none
+ *   tx:    safe (may be called in a speculative section and keeps it going), outside only (not in
+ *          a speculative section, which is checked only where it says so), forces abort (the
+ *          section runs again with the lock held, then the call succeeds)
+ *   fork:  what a child process finds; without it a copy, as of any memory
+ * Each function has its tx:, or that of the one which it is said to be the same as. All may be
+ * called by any thread, and keep errno.
+ * Misuse draws one line on stderr that names the call, what was expected and what was found.
+ * Leaving a lock that is not held is then ignored (ELISION_MISUSE=abort ends the process instead);
+ * what cannot be survived, such as entering a lock twice, ends the process by abort(3).
  */
 #ifndef ELISION_ELISION_H
 #define ELISION_ELISION_H
@@ -120,10 +126,16 @@ ELISION_API enum elision_path elision_enter(elision_lock_t *lock, elision_site_t
  * ret:   as elision_enter, or ELISION_BUSY: not entered */
 ELISION_API enum elision_path elision_try_enter(elision_lock_t *lock, elision_site_t *site);
 
-/* Enter by transaction or not at all; never waits, parks or takes the lock. For an interpreter that
- * must detach itself before it waits. After ELISION_BUSY call elision_enter to get in: if the
- * policy wanted the lock, the next elision_enter of this lock on this thread takes it, at any site
- * but one that is doing well by transactions; what was learnt is this site's alone.
+/* Enter by transaction or not at all: does not wait until the lock is free, nor park, nor take it.
+ * For an interpreter that must detach itself before it waits. After ELISION_BUSY call elision_enter
+ * to get in: if the policy wanted the lock, the next elision_enter of this lock on this thread
+ * takes it, at any site but one that is doing well by transactions; what was learnt is this site's
+ * alone.
+ * It may spin before it answers, but within bounds: for as many attempts as the policy makes (never
+ * more than 1000), before each of them for its back-off (at most 4 pauses; the preset dpdk: up to 7
+ * million) and for at most 30 pauses until the auxiliary lock is free. What has no such bound is
+ * the library's own short locks: a mutex in a thread's first section, and a spin lock when threads
+ * that wait for the lock are told to speculate again.
  * pre:   this thread is in no section (checked)
  * ret:   ELISION_SPECULATIVE, or ELISION_BUSY: the lock is held, elision is off, or the policy says
  *        this section had better hold the lock
@@ -210,6 +222,11 @@ ELISION_API elision_site_t *elision_site_dynamic(uintptr_t key, const char *name
  *        learnt per thread: capacity aborts shorten it, commits lengthen it slowly. An embedder
  *        that counts down by itself asks after each enter, and calls elision_leave and an enter (or
  *        elision_checkpoint_now) when the count is used up
+ * To ask marks the site for good as one whose sections are cut, as a cut does, too (in a
+ * transaction: once one of its threads asks the policy again). Such sections are no fixed work: the
+ * policy backs off earlier and takes the lock after fewer conflicts, and whether the lock is better
+ * is found out for all marked sites together, from what elision_progress tells. So do not ask about
+ * a site whose sections are not to be cut.
  * tx:    safe */
 ELISION_API unsigned elision_section_length(elision_site_t *site);
 
@@ -218,13 +235,13 @@ ELISION_API unsigned elision_section_length(elision_site_t *site);
  * sections are cut together, whether their threads do more with transactions or with the lock; who
  * never calls it has them speculate. Call it after the leave, and when a locked section that goes
  * on over many checkpoints has done some.
- * tx:    outside only, or locked */
+ * tx:    outside only */
 ELISION_API void elision_progress(unsigned checkpoints);
 
 /* The same, of checkpoints that the thread has done by the lock while it had nobody to run beside.
  * They speak for neither way, and where nothing else is done for long the program may be another
  * one afterwards.
- * tx:    outside only, or locked */
+ * tx:    outside only */
 ELISION_API void elision_progress_alone(unsigned checkpoints);
 
 /* ret:   true if sections that begin at site hold the lock at present, whatever their thread has
@@ -241,7 +258,7 @@ ELISION_API enum elision_path elision_checkpoint_now(elision_lock_t *lock, elisi
 
 /* The kill switch. Off: every later enter takes the lock. On: undoes off; whether transactions are
  * used still depends on the verdict. Sections under way end as they began.
- * tx:    outside only   thread: any   fork: kept */
+ * tx:    outside only   fork: kept */
 ELISION_API void elision_set_enabled(bool enabled);
 
 /* ret:   true if transactions may be used: switched on and the verdict allows it
@@ -251,13 +268,15 @@ ELISION_API bool elision_enabled(void);
 /* Say how many threads of the process can run sections at the same time. With 1 every section takes
  * the lock, which is cheaper when alone. 0 (the default): the library counts the living threads
  * that have entered a section.
- * tx:    outside only   thread: any   fork: reset to 0 in the child */
+ * tx:    outside only   fork: reset to 0 in the child */
 ELISION_API void elision_set_concurrency(unsigned threads);
 
 /* --- Verdict -----------------------------------------------------------------------------------*/
 
+/* What transactions there are. Whether they are used is can_elide: with ELISION_TRIES=0 every
+ * section takes the lock, whatever the backend. */
 enum elision_backend {
-    ELISION_BACKEND_NONE = 0,     /* every section takes the lock */
+    ELISION_BACKEND_NONE = 0,     /* none that may be used: every section takes the lock */
     ELISION_BACKEND_RTM = 1,      /* Intel RTM */
     ELISION_BACKEND_SCRIPTED = 2, /* statuses come from a test's script; only in the test build */
 };
@@ -342,18 +361,22 @@ ELISION_API void elision_site_stats(const elision_site_t *site, struct elision_s
  * tx:    outside only   fork: the child's first thread goes on with the forking one's */
 ELISION_API void elision_thread_stats(const elision_site_t *site, struct elision_stats *stats);
 
-/* Call visit for each site that has been used; a result other than 0 stops and is returned.
- * owner: name is valid during the call
+/* Call visit for each site that has been used and has state of its own; a result other than 0 stops
+ * and is returned, otherwise 0. Nothing is held meanwhile: visit may enter sections and call any
+ * function here. Sites first used meanwhile are not visited.
+ * owner: name is valid during the call, and never NULL
  * tx:    outside only */
 ELISION_API int elision_sites_visit(int (*visit)(const elision_site_t *site, const char *name,
                                                  void *arg),
                                     void *arg);
 
-/* ret:   the name of an abort reason, as perf and this library's reports spell it
+/* ret:   the name of an abort reason, as perf and this library's reports spell it; "unknown" for
+ *        any other value. It lives as long as the library is loaded
  * tx:    safe */
 ELISION_API const char *elision_abort_name(enum elision_abort reason);
 
-/* ret:   a lock's own counters; same caveats as elision_stats
+/* Sets *parks and *handovers to a lock's own counters; same caveats as elision_stats. Neither
+ * pointer may be NULL.
  * tx:    outside only */
 ELISION_API void elision_lock_stats(const elision_lock_t *lock, uint64_t *parks,
                                     uint64_t *handovers);
@@ -361,19 +384,28 @@ ELISION_API void elision_lock_stats(const elision_lock_t *lock, uint64_t *parks,
 /* --- Fork --------------------------------------------------------------------------------------*/
 
 /* The library registers these with pthread_atfork when it is loaded. They are for programs that
- * make children by raw clone or _Fork, which call all three; calling them again is harmless. Fork
- * from a section: the child is inside too (a fork in a speculative section aborts it, so it is a
- * locked one). */
+ * make children by raw clone (with memory of their own, so not CLONE_VM) or _Fork, which call all
+ * three: prepare before, then parent in the parent, even if there is no child, and child in the
+ * child. Calling them again is harmless, as long as each prepare has its parent. Fork from a
+ * section: the child is inside too (a fork in a speculative section aborts it, so it is a locked
+ * one).
+ * From prepare to parent or child the thread holds a mutex of the library: other threads that enter
+ * their first section, or end, wait until then.
+ * pre:   parent and child: the thread, or in the child the copy of it, that called prepare
+ * tx:    outside only */
 ELISION_API void elision_atfork_prepare(void);
 ELISION_API void elision_atfork_parent(void);
 ELISION_API void elision_atfork_child(void);
 
 /* --- Helpers for embedders ---------------------------------------------------------------------*/
 
-/* The library's version as "major.minor.patch", and the whole state (verdict, policy, every knob)
- * as text on a file descriptor, as ELISION_SHOW=1 prints it.
- * tx:    outside only */
+/* ret:   the library's version as "major.minor.patch"; lives as long as the library is loaded
+ * tx:    safe */
 ELISION_API const char *elision_version(void);
+
+/* Print the whole state (verdict, policy, every knob) as text on a file descriptor, as
+ * ELISION_SHOW=1 does. Errors of writing are not reported: what can be written is.
+ * tx:    outside only */
 ELISION_API void elision_show(int fd);
 
 #ifdef __cplusplus

@@ -238,6 +238,8 @@ verdict_and_text(void **unused)
     for (int i = 0; i < ELISION_ABORT_REASONS; i++) {
         assert_string_not_equal(elision_abort_name((enum elision_abort)i), "unknown");
     }
+    assert_string_equal(elision_abort_name(ELISION_ABORT_REASONS), "unknown");
+    assert_string_equal(elision_abort_name((enum elision_abort)99), "unknown");
 }
 
 /* --- Sites -------------------------------------------------------------------------------------*/
@@ -292,6 +294,12 @@ sites_beyond_the_limit_share(void **unused)
 static int
 find_site(const elision_site_t *at, const char *name, void *found)
 {
+    struct elision_stats stats;
+
+    /* A visit may enter sections and ask. */
+    (void)elision_enter(&lock, &site);
+    elision_leave(&lock);
+    elision_site_stats(at, &stats);
     if (at == &site && strcmp(name, "api") == 0) {
         *(bool *)found = true;
         return 17;
