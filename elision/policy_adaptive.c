@@ -7,7 +7,7 @@
  *                  eighth on queues on the auxiliary lock; the lock when it has cost many times
  *                  what the site's sections usually take, or one attempt more than they ever do: a
  *                  long one among short ones does not win by trying
- *     capacity     halves the length, for a while if it is an exception; retries while that can
+ *     capacity     halves the length, for a while if it is an exception; one retry where that can
  *                  help, then the lock
  *     unfriendly   one retry, unless the site's retries after it have mostly failed
  *     irrevocable  the lock
