@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#if !defined(__x86_64__)
+#include <time.h>
+#endif
 #include <unistd.h>
 
 #include "probes/step.h"
@@ -29,6 +32,17 @@ static _Atomic uint32_t alive;                 /* written under registry */
 static _Atomic uint64_t threads_seen;          /* written under registry */
 static pthread_key_t exit_key;
 static bool exit_key_made;
+
+#if !defined(__x86_64__)
+uint64_t
+elision_cycles_(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+#endif
 
 static bool
 should_speculate(void)
