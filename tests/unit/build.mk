@@ -3,6 +3,8 @@
 # Unit tests: cmocka programs, one for each part of the library.
 
 PACKAGES_TEST += libcmocka-dev clang musl-tools
+# Another architecture, to build for and to run: matrix.sh.
+PACKAGES_TEST += gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 
 UNIT_TESTS = adaptive api arbiter arbiter_steps cpu knobs length lifecycle lock misuse policy \
   queue settings threads

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The library and its tests with both compilers, without and with optimisation, warnings being
-# errors, on each backend; linked statically, by another C library, with link-time optimisation; and
-# with the thread and address sanitizers.
+# errors, on each backend; linked statically, by another C library, with link-time optimisation; for
+# another architecture; and with the thread and address sanitizers.
 set -u
 . tests/tap.sh
 
@@ -55,6 +55,34 @@ if command -v musl-gcc >/dev/null; then
     standalone "musl-gcc -static" musl-gcc -static -idirafter /usr/include
 else
     tap_skip "musl-gcc -static" "no musl-gcc here (package musl-tools)"
+fi
+
+# Another architecture, run by an emulator of its instructions. Without -pthread, since that makes
+# glibc declare more than -std=c11 promises. Neither sys/sdt.h nor Valgrind's header is found.
+cross=aarch64-linux-gnu
+cross_compile() { # cross_compile ARGUMENT...
+    # shellcheck disable=SC2086 # lists of words
+    $cross-gcc -std=c11 $warnings -O2 -I. "$@"
+}
+cross_refcount() {
+    local source
+    for source in refcount/*.c; do
+        cross_compile -c -o "$work/cross.o" "$source" || return
+    done
+}
+if echo '#include <stdio.h>' | $cross-gcc -E - >/dev/null 2>&1; then
+    # shellcheck disable=SC2086 # a list of words
+    tap_ok "$cross builds" cross_compile -o "$work/cross" docs/embedding.c $sources
+    tap_ok "$cross builds refcount" cross_refcount
+    if command -v qemu-aarch64 >/dev/null; then
+        said=$(ELISION_SHOW=1 timeout 100 qemu-aarch64 -L /usr/$cross "$work/cross" 4 2>&1)
+        tap_has "$cross, lock, emulated" "$said" "tally exact"
+    else
+        tap_skip "$cross, lock, emulated" "no qemu-aarch64 here (package qemu-user)"
+    fi
+else
+    tap_skip "$cross builds" \
+        "no compiler for it here (packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross)"
 fi
 
 for sanitizer in thread address,undefined; do
