@@ -77,31 +77,49 @@ choose_policy(void)
     elision_params_cut_.at_once = elision_policy_is_hasty_(&elision_params_cut_);
 }
 
+static enum elision_cpu_mode
+chosen_mode(void)
+{
+    if (strcmp(elision_knobs_.mode, "off") == 0) {
+        return ELISION_CPU_OFF;
+    }
+    if (strcmp(elision_knobs_.backend, "none") == 0) {
+        return ELISION_CPU_NONE;
+    }
+    return strcmp(elision_knobs_.mode, "on") == 0 ? ELISION_CPU_ON : ELISION_CPU_AUTO;
+}
+
+/* What lets a policy try that does not: the knob that keeps it from it. */
+static const char *
+remedy_without_budget(void)
+{
+    struct elision_policy_params made;
+    const struct elision_policy_params *found = elision_policy_find_(elision_knobs_.policy, &made);
+
+    if (found != NULL && found->budget != ELISION_BUDGET_NONE) {
+        return "unset ELISION_TRIES, or set it above 0";
+    }
+    return elision_knobs_.tries < 0 ? "unset ELISION_POLICY, or set ELISION_TRIES above 0"
+                                    : "set ELISION_TRIES above 0";
+}
+
 static void
 reach_verdict(void)
 {
     struct elision_cpu_facts facts;
-    enum elision_cpu_mode mode = strcmp(elision_knobs_.mode, "off") == 0  ? ELISION_CPU_OFF
-                                 : strcmp(elision_knobs_.mode, "on") == 0 ? ELISION_CPU_ON
-                                                                          : ELISION_CPU_AUTO;
-    bool none =
-        strcmp(elision_knobs_.backend, "none") == 0 || ELISION_TX_BACKEND == ELISION_BACKEND_NONE;
+    enum elision_cpu_mode mode = chosen_mode();
 
     elision_cpu_gather_(&facts);
 #ifdef ELISION_TX_SCRIPTED
     facts.x86_64 = facts.rtm = facts.emulated = true;
     facts.rtm_always_abort = false;
 #endif
-    if (mode != ELISION_CPU_OFF && !none && elision_cpu_worth_trying_(&facts)) {
+    facts.left_out = ELISION_TX_BACKEND == ELISION_BACKEND_NONE;
+    if (elision_cpu_worth_trying_(&facts, mode)) {
         facts.trial_starts = (unsigned)elision_knobs_.trial;
         facts.trial_commits = try_transactions(facts.trial_starts);
     }
     struct elision_cpu_verdict verdict = elision_cpu_judge_(&facts, mode);
-    if (none && mode != ELISION_CPU_OFF) {
-        verdict.usable = false;
-        verdict.reason = "the backend is none";
-        verdict.remedy = "unset ELISION_BACKEND";
-    }
     elision_verdict_ = (struct elision_verdict){
         .backend = verdict.usable ? ELISION_TX_BACKEND : ELISION_BACKEND_NONE,
         .can_elide = verdict.usable && elision_params_.budget != ELISION_BUDGET_NONE,
@@ -114,7 +132,7 @@ reach_verdict(void)
     };
     if (verdict.usable && !elision_verdict_.can_elide) {
         elision_verdict_.reason = "transactions commit, but the policy allows no attempt";
-        elision_verdict_.remedy = "unset ELISION_TRIES, or set it above 0";
+        elision_verdict_.remedy = remedy_without_budget();
     }
 }
 

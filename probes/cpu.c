@@ -111,9 +111,10 @@ model_withdrawn(const struct elision_cpu_facts *facts)
 }
 
 bool
-elision_cpu_worth_trying_(const struct elision_cpu_facts *facts)
+elision_cpu_worth_trying_(const struct elision_cpu_facts *facts, enum elision_cpu_mode mode)
 {
-    return facts->x86_64 && facts->rtm && !facts->rtm_always_abort;
+    return (mode == ELISION_CPU_AUTO || mode == ELISION_CPU_ON) && facts->x86_64 &&
+           !facts->left_out && facts->rtm && !facts->rtm_always_abort;
 }
 
 static struct elision_cpu_verdict
@@ -154,7 +155,15 @@ elision_cpu_judge_(const struct elision_cpu_facts *facts, enum elision_cpu_mode 
         return refuse("switched off by ELISION=off", "unset ELISION");
     }
     if (!facts->x86_64) {
-        return refuse("this architecture has no backend for transactions", "");
+        return refuse("this architecture has no backend for transactions",
+                      "use an x86-64 CPU with TSX (Cooper Lake, Ice Lake-SP or a later Xeon)");
+    }
+    if (facts->left_out) {
+        return refuse("the library was compiled without transactions",
+                      "compile it without ELISION_TX_NONE");
+    }
+    if (mode == ELISION_CPU_NONE) {
+        return refuse("switched off by ELISION_BACKEND=none", "unset ELISION_BACKEND");
     }
     if (facts->rtm_always_abort) {
         return refuse("the CPU's microcode makes every transaction abort (RTM_ALWAYS_ABORT)",

@@ -30,6 +30,7 @@ struct elision_cpu_facts {
     bool tsxldtrk;         /* CPUID.7.0:EDX[16] */
     bool hypervisor;       /* CPUID.1:ECX[31] */
     bool emulated;         /* under rtmgrind */
+    bool left_out;         /* compiled without transactions, though for x86-64 */
     enum elision_taa taa;
     char taa_text[96]; /* the kernel's own words */
     unsigned trial_starts, trial_commits;
@@ -38,7 +39,8 @@ struct elision_cpu_facts {
 enum elision_cpu_mode {
     ELISION_CPU_OFF = 0,
     ELISION_CPU_AUTO = 1,
-    ELISION_CPU_ON = 2, /* overrides TAA and the model list */
+    ELISION_CPU_ON = 2,   /* overrides TAA and the model list */
+    ELISION_CPU_NONE = 3, /* the backend none was asked for */
 };
 
 struct elision_cpu_verdict {
@@ -56,9 +58,9 @@ void elision_cpu_gather_(struct elision_cpu_facts *facts);
 /* Sort the kernel's words. */
 enum elision_taa elision_cpu_taa_(const char *text);
 
-/* Whether a trial should be run at all: RTM is there and can be expected to work.
+/* Whether a trial should be run at all: RTM is wanted, is there and can be expected to work.
  * pre:   facts gathered */
-bool elision_cpu_worth_trying_(const struct elision_cpu_facts *facts);
+bool elision_cpu_worth_trying_(const struct elision_cpu_facts *facts, enum elision_cpu_mode mode);
 
 /* The verdict; pure. */
 struct elision_cpu_verdict elision_cpu_judge_(const struct elision_cpu_facts *facts,

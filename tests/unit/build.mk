@@ -43,5 +43,6 @@ tests/unit/embedding.sh: $(OUT)/tests/embedding
 tests/unit/emulated.sh: $(UNIT_BINS)
 tests/unit/abort_at.sh: $(OUT)/tests/abort-at
 UNIT_LONG = $(addprefix tests/unit/,abort_at.sh matrix.sh)
-TESTS += $(addprefix tests/unit/,counted.sh embedding.sh emulated.sh install.sh) $(UNIT_LONG)
+TESTS += $(addprefix tests/unit/,counted.sh embedding.sh emulated.sh install.sh verdict.sh) \
+  $(UNIT_LONG)
 TESTS_LONG += $(UNIT_LONG)

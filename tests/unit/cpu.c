@@ -31,8 +31,8 @@ check(const struct elision_cpu_facts *facts, enum elision_cpu_mode mode, bool us
         fail_msg("%s: %s", verdict.usable ? "usable" : "refused", verdict.reason);
     }
     assert_non_null(verdict.remedy);
-    /* What is refused says what to do, unless nothing can be done. */
-    assert_true(usable || facts->x86_64 == false || verdict.remedy[0] != '\0');
+    /* What is refused says what to do. */
+    assert_true(usable || verdict.remedy[0] != '\0');
 }
 
 static void
@@ -42,6 +42,29 @@ good_machine(void **unused)
     check(&good, ELISION_CPU_AUTO, true, "commit");
     check(&good, ELISION_CPU_ON, true, "commit");
     check(&good, ELISION_CPU_OFF, false, "ELISION=off");
+    check(&good, ELISION_CPU_NONE, false, "ELISION_BACKEND=none");
+    assert_true(elision_cpu_worth_trying_(&good, ELISION_CPU_AUTO));
+    assert_true(elision_cpu_worth_trying_(&good, ELISION_CPU_ON));
+    assert_false(elision_cpu_worth_trying_(&good, ELISION_CPU_OFF));
+    assert_false(elision_cpu_worth_trying_(&good, ELISION_CPU_NONE));
+}
+
+/* No knob is blamed for what no knob can change, but the one that switches all off. */
+static void
+no_backend(void **unused)
+{
+    struct elision_cpu_facts facts = good;
+
+    (void)unused;
+    facts.left_out = true;
+    facts.trial_starts = facts.trial_commits = 0;
+    check(&facts, ELISION_CPU_ON, false, "compiled without");
+    check(&facts, ELISION_CPU_NONE, false, "compiled without");
+    check(&facts, ELISION_CPU_OFF, false, "ELISION=off");
+    assert_false(elision_cpu_worth_trying_(&facts, ELISION_CPU_ON));
+    facts.x86_64 = false;
+    check(&facts, ELISION_CPU_AUTO, false, "architecture");
+    check(&facts, ELISION_CPU_NONE, false, "architecture");
 }
 
 static void
@@ -59,8 +82,6 @@ no_rtm(void **unused)
     check(&facts, ELISION_CPU_AUTO, false, "hides RTM");
     facts.taa = ELISION_TAA_TSX_DISABLED;
     check(&facts, ELISION_CPU_AUTO, false, "switched TSX off");
-    facts.x86_64 = false;
-    check(&facts, ELISION_CPU_AUTO, false, "architecture");
 }
 
 static void
@@ -70,11 +91,10 @@ always_abort(void **unused)
 
     (void)unused;
     facts.rtm_always_abort = true;
-    assert_false(elision_cpu_worth_trying_(&facts));
+    assert_false(elision_cpu_worth_trying_(&facts, ELISION_CPU_ON));
     check(&facts, ELISION_CPU_ON, false, "RTM_ALWAYS_ABORT");
     facts.rtm = false;
     check(&facts, ELISION_CPU_AUTO, false, "RTM_ALWAYS_ABORT");
-    assert_true(elision_cpu_worth_trying_(&good));
 }
 
 static void
@@ -181,10 +201,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_machine), cmocka_unit_test(no_rtm),
-        cmocka_unit_test(always_abort), cmocka_unit_test(taa),
-        cmocka_unit_test(taa_text),     cmocka_unit_test(models),
-        cmocka_unit_test(trials),       cmocka_unit_test(this_machine),
+        cmocka_unit_test(good_machine), cmocka_unit_test(no_backend),
+        cmocka_unit_test(no_rtm),       cmocka_unit_test(always_abort),
+        cmocka_unit_test(taa),          cmocka_unit_test(taa_text),
+        cmocka_unit_test(models),       cmocka_unit_test(trials),
+        cmocka_unit_test(this_machine),
     };
 
     return RUN_TAP(tests, NULL, NULL);

@@ -77,6 +77,8 @@ if echo '#include <stdio.h>' | $cross-gcc -E - >/dev/null 2>&1; then
     if command -v qemu-aarch64 >/dev/null; then
         said=$(ELISION_SHOW=1 timeout 100 qemu-aarch64 -L /usr/$cross "$work/cross" 4 2>&1)
         tap_has "$cross, lock, emulated" "$said" "tally exact"
+        tap_has "and says why by the lock" "$said" \
+            "does not elide: this architecture has no backend for transactions; remedy: use an x86"
     else
         tap_skip "$cross, lock, emulated" "no qemu-aarch64 here (package qemu-user)"
     fi
