@@ -285,7 +285,7 @@ enum elision_backend {
  * live as long as the process. */
 struct elision_verdict {
     enum elision_backend backend;
-    bool can_elide;         /* transactions work here and are allowed */
+    bool can_elide;         /* transactions work here and are allowed, and the policy tries them */
     bool emulated;          /* under rtmgrind */
     const char *reason;     /* why, one line, no full stop */
     const char *remedy;     /* what to do about it, or "" */
@@ -403,7 +403,7 @@ ELISION_API void elision_atfork_child(void);
  * tx:    safe */
 ELISION_API const char *elision_version(void);
 
-/* Print the whole state (verdict, policy, every knob) as text on a file descriptor, as
+/* Print the whole state (verdict, backend, policy, every knob) as text on a file descriptor, as
  * ELISION_SHOW=1 does. Errors of writing are not reported: what can be written is.
  * tx:    outside only */
 ELISION_API void elision_show(int fd);

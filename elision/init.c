@@ -134,6 +134,10 @@ reach_verdict(void)
         elision_verdict_.reason = "transactions commit, but the policy allows no attempt";
         elision_verdict_.remedy = remedy_without_budget();
     }
+    if (!verdict.usable && strcmp(elision_knobs_.backend, "rtm") == 0) {
+        dprintf(STDERR_FILENO, "libelision: ELISION_BACKEND=rtm: %s; using none; remedy: %s\n",
+                verdict.reason, verdict.remedy);
+    }
 }
 
 static void
@@ -252,10 +256,11 @@ elision_show(int fd)
     const struct elision_verdict *verdict = &elision_verdict_;
     int saved = errno;
 
-    dprintf(fd, "libelision %s\nverdict: %s: %s%s%s\ntrial: %u of %u transactions committed\n",
-            elision_version(), verdict->can_elide ? "elides" : "does not elide", verdict->reason,
-            verdict->remedy[0] != '\0' ? "; remedy: " : "", verdict->remedy, verdict->trial_commits,
-            verdict->trial_starts);
+    dprintf(fd, "libelision %s\nverdict: %s: %s%s%s\n", elision_version(),
+            verdict->can_elide ? "elides" : "does not elide", verdict->reason,
+            verdict->remedy[0] != '\0' ? "; remedy: " : "", verdict->remedy);
+    dprintf(fd, "backend: %s\ntrial: %u of %u transactions committed\n",
+            elision_backend_name_(verdict->backend), verdict->trial_commits, verdict->trial_starts);
     elision_knobs_show_(&elision_knobs_, fd);
     errno = saved;
 }

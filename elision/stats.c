@@ -168,6 +168,17 @@ elision_abort_name(enum elision_abort reason)
     return "unknown";
 }
 
+const char *
+elision_backend_name_(enum elision_backend backend)
+{
+    switch (backend) {
+    case ELISION_BACKEND_NONE: return "none";
+    case ELISION_BACKEND_RTM: return "rtm";
+    case ELISION_BACKEND_SCRIPTED: return "scripted";
+    }
+    return "unknown";
+}
+
 /* --- Report ------------------------------------------------------------------------------------*/
 
 struct report {
@@ -273,7 +284,7 @@ elision_report_(int fd, bool json)
     elision_stats(&stats);
     if (json) {
         dprintf(fd, "{\"backend\": \"%s\", \"emulated\": %s, \"policy\": \"",
-                elision_verdict_.can_elide ? "rtm" : "none",
+                elision_backend_name_(elision_verdict_.backend),
                 elision_verdict_.emulated ? "true" : "false");
         print_name(fd, elision_verdict_.policy);
         dprintf(fd, "\", \"reason\": \"%s\",\n \"totals\": {", elision_verdict_.reason);
@@ -283,8 +294,9 @@ elision_report_(int fd, bool json)
         dprintf(fd, "]}\n");
         return;
     }
-    dprintf(fd, "libelision %s, policy %s, %s%s\n%-28s %10s %10s %10s %10s aborts\n",
-            elision_version(), elision_verdict_.policy, elision_verdict_.reason,
+    dprintf(fd, "libelision %s, backend %s, policy %s, %s%s\n%-28s %10s %10s %10s %10s aborts\n",
+            elision_version(), elision_backend_name_(elision_verdict_.backend),
+            elision_verdict_.policy, elision_verdict_.reason,
             elision_verdict_.can_elide ? "" : " (every section took the lock)", "site", "starts",
             "commits", "locked", "fallbacks");
     (void)elision_sites_visit(report_site, &report);

@@ -17,6 +17,7 @@
 #include "elision/elision.h"
 #include "elision/knobs.h"
 #include "elision/policy.h"
+#include "elision/report.h"
 #include "probes/cpu.h"
 
 /* Exit statuses, as in the man page. */
@@ -52,13 +53,15 @@ probe(int argc, char **argv)
     }
     elision_cpu_gather_(&facts);
     if (argc == 2) {
-        printf("{\"can_elide\": %s, \"emulated\": %s, \"reason\": \"%s\", \"remedy\": \"%s\", "
+        printf("{\"can_elide\": %s, \"backend\": \"%s\", \"emulated\": %s, "
+               "\"reason\": \"%s\", \"remedy\": \"%s\", "
                "\"trial\": {\"starts\": %u, \"commits\": %u}, \"cpu\": {\"family\": %u, "
                "\"model\": %u, \"stepping\": %u, \"rtm\": %s, \"rtm_always_abort\": %s, "
                "\"tsx_force_abort\": %s, \"tsxldtrk\": %s, \"hypervisor\": %s}, \"taa\": \"%s\"}\n",
-               verdict->can_elide ? "true" : "false", facts.emulated ? "true" : "false",
-               verdict->reason, verdict->remedy, verdict->trial_starts, verdict->trial_commits,
-               facts.family, facts.model, facts.stepping, facts.rtm ? "true" : "false",
+               verdict->can_elide ? "true" : "false", elision_backend_name_(verdict->backend),
+               facts.emulated ? "true" : "false", verdict->reason, verdict->remedy,
+               verdict->trial_starts, verdict->trial_commits, facts.family, facts.model,
+               facts.stepping, facts.rtm ? "true" : "false",
                facts.rtm_always_abort ? "true" : "false", facts.force_abort_msr ? "true" : "false",
                facts.tsxldtrk ? "true" : "false", facts.hypervisor ? "true" : "false",
                facts.taa_text);
@@ -68,6 +71,7 @@ probe(int argc, char **argv)
         if (verdict->remedy[0] != '\0') {
             printf("remedy: %s\n", verdict->remedy);
         }
+        printf("backend: %s\n", elision_backend_name_(verdict->backend));
         printf("CPU: family %u, model 0x%x, stepping %u%s%s\n", facts.family, facts.model,
                facts.stepping, facts.hypervisor ? ", in a virtual machine" : "",
                facts.emulated ? ", emulated by rtmgrind" : "");

@@ -167,6 +167,7 @@ the_report_has_it_all(void **unused)
     const char *mine = strstr(text, "\nstats "), *all = strstr(text, "\ntotal ");
     assert_non_null(mine);
     assert_non_null(all);
+    assert_non_null(strstr(text, ", backend scripted, "));
     assert_non_null(strstr(mine, " irrevocable 1 conflict 2\nunused "));
     assert_non_null(strstr(all, " irrevocable 1 conflict 2\nparks 2, hand-overs 0; "));
     assert_null(strstr(text, "capacity"));
