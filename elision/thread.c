@@ -223,6 +223,9 @@ elision_thread_child_forked_(void)
 {
     struct elision_thread *self = elision_self_;
 
+    /* The prepare hook has taken it. That may be refused, since a thread's id in the child is
+     * another, hence the new one; but a mutex that is held must not be made anew. */
+    (void)pthread_mutex_unlock(&registry);
     elision_thread_init_();
     for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
         /* A thread that was inside a section left a lock behind that bears its id. */
