@@ -31,10 +31,13 @@ for compiler in gcc clang; do
             "$level -DELISION_TX_SCRIPTED -DELISION_STEPS -fno-pie -no-pie" -- \
             tests/fault/fault.c tests/fault/script.c
         tap_ok "$name, scripted" timeout 100 "$work/fault"
+        tap_ok "$name, none builds" compile "$work/none" "$compiler" "$level -DELISION_TX_NONE" -- \
+            tests/unit/api.c
+        tap_ok "$name, none" timeout 60 "$work/none"
+        tap_has "$name, none, which it says" "$(timeout 60 "$work/none" 2>&1)" \
+            "# backend 0: the library was compiled without transactions"
     done
 done
-tap_ok "none builds" compile "$work/none" gcc "-O2 -DELISION_TX_NONE" -- tests/unit/api.c
-tap_ok "none" timeout 60 "$work/none"
 tap_ok "none, where there is RTM" \
     timeout --kill-after=5 100 out/bin/rtmgrind --quiet -- "$work/none"
 
@@ -87,19 +90,51 @@ else
         "no compiler for it here (packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross)"
 fi
 
+# The library once for each sanitizer, for all its programs.
+sanitized_library() {
+    local source
+    rm -rf "$work/library" "$work/library.a"
+    mkdir "$work/library" || return
+    for source in $sources; do
+        # shellcheck disable=SC2086 # lists of words
+        gcc -std=c11 $warnings $flags -I. -pthread -ftls-model=initial-exec -c \
+            -o "$work/library/$(basename "$source" .c).o" "$source" || return
+    done
+    ar rcs "$work/library.a" "$work"/library/*.o
+}
+sanitized() { # sanitized NAME ARGUMENT... -- SOURCE...: builds a program and runs it
+    local name=$1 arguments=()
+    shift
+    while [ "$1" != -- ]; do
+        arguments+=("$1")
+        shift
+    done
+    shift
+    # shellcheck disable=SC2086 # lists of words
+    tap_ok "$sanitizer, $name builds" gcc -std=c11 $warnings $flags $wrap -I. -pthread \
+        -o "$work/$name" "$@" "$work/library.a" -lcmocka
+    # Children of the tests start threads.
+    tap_ok "$sanitizer, $name" env ELISION_BACKEND=none TSAN_OPTIONS=die_after_fork=0 timeout 200 \
+        "$work/$name" ${arguments[@]+"${arguments[@]}"}
+}
 for sanitizer in thread address,undefined; do
     flags="-g -O1 -fsanitize=$sanitizer -fno-sanitize-recover=all"
-    # gcc warns that it does not model fences; the races they order are on atomics anyway.
-    [ "$sanitizer" = thread ] && flags="$flags -Wno-error=tsan"
-    for part in lock queue; do
+    parts="api length lock misuse queue threads"
+    if [ $sanitizer = thread ]; then
+        # gcc warns that it does not model fences; the races they order are on atomics anyway.
+        flags="$flags -Wno-error=tsan"
+    else
+        # Not with the thread sanitizer: a child of a process with several threads starts threads,
+        # and it ends there ("dup thread with used id"), since it takes its parent's for alive.
+        parts="$parts lifecycle"
+    fi
+    tap_ok "$sanitizer, library builds" sanitized_library
+    for part in $parts; do
         wrap=
-        [ $part = queue ] && wrap=$(sed -n 's/^QUEUE_WRAP = //p' tests/unit/build.mk)
-        tap_ok "$sanitizer builds" compile "$work/$part" gcc "$flags $wrap" -- "tests/unit/$part.c"
-        tap_ok "$sanitizer, $part" env ELISION_BACKEND=none timeout 200 "$work/$part"
+        [ "$part" = queue ] && wrap=$(sed -n 's/^QUEUE_WRAP = //p' tests/unit/build.mk)
+        sanitized "$part" -- "tests/unit/$part.c"
     done
-    tap_ok "$sanitizer, torture builds" compile "$work/stress" gcc "$flags" -- \
-        tests/stress/stress.c tests/locks/kinds.c
-    tap_ok "$sanitizer, torture" env ELISION_BACKEND=none timeout 200 "$work/stress" \
-        --lock=elision --ops=4000 --moves
+    wrap=
+    sanitized torture --lock=elision --ops=4000 --moves -- tests/stress/stress.c tests/locks/kinds.c
 done
 tap_done
