@@ -75,6 +75,13 @@ while read -r name kind needs; do
     fi
 done < <($plain --list)
 
+# One thread takes the same steps each time.
+yields() { $steps --lock=elision --threads=1 --ops=5000 --seed="$1" | grep ' yields$'; }
+first=$(yields "$seed")
+tap_has "yields are counted" "$first" yields
+tap_is "they repeat by seed and thread" "$(yields "$seed")" "$first"
+tap_ok "and differ by seed" test "$(yields $((seed + 1)))" != "$first"
+
 nested=out/tests/nested
 must_hold "nested sections, native" $nested "$seed" 20000
 must_hold "nested sections, emulated" "${emulator[@]}" $nested "$seed" 1500

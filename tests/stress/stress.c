@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "tests/locks/kinds.h"
+#include "tests/stress/yield.h"
 
 #define ACCOUNTS 64
 #define START 1000
@@ -56,6 +57,9 @@ static _Atomic uint64_t sections; /* acquisitions */
 static _Atomic unsigned wrong;    /* things seen that no lock may show */
 static _Atomic bool stop;
 static _Atomic uint64_t signals_seen;
+#ifdef ELISION_STEPS
+static _Atomic uint64_t yields;
+#endif
 
 static uint32_t
 next(uint32_t *random)
@@ -185,6 +189,9 @@ torture(void *arg)
     uint32_t random = (options.seed * 2654435761u + (uint32_t)(uintptr_t)arg * 40503u) | 1u;
     uint64_t done = 0;
 
+#ifdef ELISION_STEPS
+    yield_seed(~random);
+#endif
     for (; !atomic_load_explicit(&stop, memory_order_relaxed); done++) {
         if (options.ops != 0 && done == options.ops) {
             break;
@@ -213,6 +220,9 @@ torture(void *arg)
         }
     }
     atomic_fetch_add(&sections, done);
+#ifdef ELISION_STEPS
+    atomic_fetch_add(&yields, yield_count());
+#endif
     return NULL;
 }
 
@@ -357,6 +367,9 @@ main(int argc, char **argv)
                " signals, %u wrong\n",
                options.kind->name, options.seed, options.threads, atomic_load(&sections),
                atomic_load(&signals_seen), atomic_load(&wrong));
+#ifdef ELISION_STEPS
+        printf("# %" PRIu64 " yields\n", atomic_load(&yields));
+#endif
     }
     return atomic_load(&wrong) != 0;
 }

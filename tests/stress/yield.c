@@ -5,25 +5,38 @@
  * but a rarer one.
  */
 #define _GNU_SOURCE
+#include "tests/stress/yield.h"
+
 #include <sched.h>
 #include <stdint.h>
 
 #include "elision/elision.h"
 #include "probes/step.h"
 
+static _Thread_local uint32_t dice = 1;
+static _Thread_local uint64_t yields;
+
+void
+yield_seed(uint32_t seed)
+{
+    dice = seed | 1u;
+}
+
+uint64_t
+yield_count(void)
+{
+    return yields;
+}
+
 void
 elision_step_(const char *name)
 {
-    static _Thread_local uint32_t random;
-
     (void)name;
-    if (random == 0) {
-        random = (uint32_t)(uintptr_t)&random * 2654435761u | 1u;
-    }
-    random ^= random << 13;
-    random ^= random >> 17;
-    random ^= random << 5;
-    if (random % (elision_is_speculative() ? 64u : 8u) == 0) {
+    dice ^= dice << 13;
+    dice ^= dice >> 17;
+    dice ^= dice << 5;
+    if (dice % (elision_is_speculative() ? 64u : 8u) == 0) {
+        yields++;
         sched_yield();
     }
 }
