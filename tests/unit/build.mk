@@ -19,6 +19,9 @@ $(UNIT_BINS): $(OUT)/tests/unit-%: $(OUT)/obj/tests/unit/%.o $(OUT)/lib/libelisi
 QUEUE_WRAP = -Wl,--wrap=clock_gettime,--wrap=elision_park_fence_heavy_,--wrap=elision_park_wake_
 $(OUT)/tests/unit-queue: LDFLAGS += $(QUEUE_WRAP)
 
+# What settings.c pretends.
+$(OUT)/tests/unit-settings: LDFLAGS += -Wl,--wrap=elision_cpu_judge_
+
 TESTS += $(UNIT_BINS)
 
 # Programs that scripts run under rtmgrind.
