@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What happens to a process while it uses locks: fork (nested, and from a section), vfork,
- * posix_spawn, signals, faults, longjmp. Threads are in threads.c. Runs natively and under rtmgrind
- * (tests/unit/emulated.sh).
+ * What happens to a process while it uses locks: fork (nested, from a section, and without the C
+ * library's handlers), vfork, posix_spawn, signals, faults, longjmp. Threads are in threads.c. Runs
+ * natively and under rtmgrind (tests/unit/emulated.sh).
  */
 #define _GNU_SOURCE
 #include "elision/elision.h"
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,6 +223,58 @@ fork_hooks_may_be_called_twice(void **unused)
     assert_int_equal(works_here(), 0);
 }
 
+/* --- Children that run no pthread_atfork handlers ----------------------------------------------*/
+
+static pid_t
+clone_raw(void)
+{
+    return (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
+}
+
+/* A child by make_child, of a thread that is inside, while another one waits. */
+static void
+inside_and_awaited(pid_t (*make_child)(void))
+{
+    pthread_t waiting = hold_until_awaited();
+    elision_atfork_prepare();
+    pid_t child = make_child();
+    if (child == 0) {
+        alarm(10);
+        elision_atfork_child();
+        bool alone = elision_concurrency_ == 0;
+        for (struct elision_thread *at = elision_thread_first_(); at != NULL; at = at->next) {
+            alone = alone && (at == elision_self_ || !at->alive || at->inside != 0);
+        }
+        if (!alone || !elision_is_inside(&lock) || lock.word_ != elision_self_->id) {
+            _exit(3);
+        }
+        elision_leave(&lock);
+        waiting = hold_until_awaited(); /* not behind the parent's waiter */
+        elision_leave(&lock);
+        pthread_join(waiting, NULL);
+        _exit(lock.word_ != 0 ? 4 : works_here());
+    }
+    elision_atfork_parent();
+    elision_leave(&lock);
+    pthread_join(waiting, NULL);
+    assert_int_equal(status_of(child), 0);
+    assert_int_equal(works_here(), 0);
+}
+
+static void
+hooks_called_around_raw_clone(void **unused)
+{
+    (void)unused;
+    inside_and_awaited(clone_raw);
+}
+
+static void
+hooks_called_around_underscore_fork(void **unused)
+{
+    (void)unused;
+    inside_and_awaited(_Fork);
+}
+
 /* As when the first process of a namespace forks the first one of another. */
 static void
 a_child_may_have_its_parents_id(void **unused)
@@ -415,6 +468,8 @@ main(void)
         TEST(a_child_forgets_who_waited),
         TEST(a_child_has_the_records_of_who_was_inside),
         TEST(fork_hooks_may_be_called_twice),
+        TEST(hooks_called_around_raw_clone),
+        TEST(hooks_called_around_underscore_fork),
         TEST(a_child_may_have_its_parents_id),
         TEST(child_counts_from_the_parents_sums),
         TEST(vfork_from_a_section),
