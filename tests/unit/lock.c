@@ -136,6 +136,71 @@ losses_end_in_a_hand_over(void **unused)
     }
 }
 
+static void *
+acquire_and_keep(void *arg)
+{
+    (void)elision_fallback_acquire_(&lock, (uint32_t)(uintptr_t)arg);
+    order[atomic_fetch_add(&served, 1)] = (unsigned)(uintptr_t)arg;
+    return NULL;
+}
+
+/* Release, and take the lock again before the head, which sleeps, can have looked; so it loses, if
+ * the lock is not handed over. ret: true if it is, and the head has it and is gone */
+static bool
+barge_past(pthread_t head)
+{
+    uint64_t handovers = lock.handovers, parks = atomic_load(&lock.parks);
+
+    hold_up(head);
+    assert_int_equal(lock.attention, 1);
+    elision_fallback_release_(&lock);
+    bool handed = lock.handovers != handovers;
+    if (!handed) {
+        assert_true(elision_fallback_try_(&lock, 99));
+    }
+    atomic_store(&go_on, true);
+    if (handed) {
+        pthread_join(head, NULL);
+    }
+    else {
+        wait_for_sleepers(parks + 1);
+    }
+    return handed;
+}
+
+/* The bound that lock.h states, with somebody who barges in at each release, whoever holds the
+ * lock: it is reached and not passed. */
+static void
+with_others_ahead_it_is_bounded(void **unused)
+{
+    static const uint32_t passes[] = {0, 1, 2, ELISION_FALLBACK_PASSES};
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof(passes) / sizeof(passes[0]); i++) {
+        pthread_t threads[3];
+        unsigned attentive = 0;
+        reset(NULL);
+        elision_fallback_passes_ = passes[i];
+        assert_true(elision_fallback_try_(&lock, 99));
+        for (uintptr_t k = 0; k < 3; k++) {
+            threads[k] = start(acquire_and_keep, k + 1);
+            wait_for_sleepers(k + 1);
+        }
+        for (unsigned k = 0; k < 3; k++) {
+            do {
+                attentive++;
+                assert_true(attentive <= (k + 1) * (passes[i] + 1));
+            } while (!barge_past(threads[k]));
+            assert_int_equal(attentive, (k + 1) * (passes[i] + 1));
+            assert_int_equal(order[k], k + 1);
+            assert_int_equal(lock.word, k + 1);
+        }
+        elision_fallback_release_(&lock);
+        assert_int_equal(lock.word, 0);
+        assert_null(lock.head);
+    }
+}
+
 static void
 switch_interval_asks_for_hand_over(void **unused)
 {
@@ -330,6 +395,7 @@ main(void)
         TEST(strict_hand_over_is_first_in_first_out),
         TEST(barging_is_bounded),
         TEST(losses_end_in_a_hand_over),
+        TEST(with_others_ahead_it_is_bounded),
         TEST(switch_interval_asks_for_hand_over),
         TEST(switch_interval_under_signals),
         TEST(a_parked_waiter_sleeps_once),

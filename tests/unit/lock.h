@@ -6,8 +6,13 @@
 #ifndef TESTS_UNIT_LOCK_H
 #define TESTS_UNIT_LOCK_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sigaction */
+#endif
+
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +66,33 @@ start(void *(*run)(void *), uintptr_t arg)
 
     assert_int_equal(pthread_create(&thread, NULL, run, (void *)arg), 0);
     return thread;
+}
+
+static _Atomic bool stopped, go_on;
+
+static inline void
+stop(int signal)
+{
+    (void)signal;
+    atomic_store(&stopped, true);
+    while (!atomic_load(&go_on)) {
+        (void)sched_yield();
+    }
+}
+
+/* Holds a thread up where it is, so that it has been told something and has not looked yet. */
+static inline void
+hold_up(pthread_t thread)
+{
+    const struct sigaction action = {.sa_handler = stop};
+
+    atomic_store(&stopped, false);
+    atomic_store(&go_on, false);
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+    while (!atomic_load(&stopped)) {
+        (void)sched_yield();
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, reset)

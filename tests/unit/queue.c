@@ -254,33 +254,6 @@ only_the_head_teaches_patience(void **unused)
 
 /* --- Leaving the queue -------------------------------------------------------------------------*/
 
-static _Atomic bool stopped, go_on;
-
-/* Holds a thread up where it is, so that it has been told something and has not looked yet. */
-static void
-stop(int signal)
-{
-    (void)signal;
-    atomic_store(&stopped, true);
-    while (!atomic_load(&go_on)) {
-        (void)sched_yield();
-    }
-}
-
-static void
-hold_up(pthread_t thread)
-{
-    const struct sigaction action = {.sa_handler = stop};
-
-    atomic_store(&stopped, false);
-    atomic_store(&go_on, false);
-    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
-    while (!atomic_load(&stopped)) {
-        (void)sched_yield();
-    }
-}
-
 static _Atomic unsigned sent; /* bit per waiter that came back without the lock */
 
 static void *
