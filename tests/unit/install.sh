@@ -11,8 +11,12 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 prefix=/opt/elision
 
-tap_ok "make install" make -s --no-print-directory SETUP=0 install-elision install-refcount \
-    DESTDIR="$root" PREFIX="$prefix"
+tap_ok "make install" make -s --no-print-directory SETUP=0 install DESTDIR="$root" \
+    PREFIX="$prefix"
+files=$(cd "$root$prefix" && find . -type f -printf '%P\n' | LC_ALL=C sort | xargs)
+tap_is "its files" "$files" "bin/elision include/elision/elision.h include/refcount/coalesce.h \
+include/refcount/refcount.h lib/libelision-refcount.a lib/libelision.a lib/libelision.so.0.1.0 \
+lib/pkgconfig/elision.pc share/man/man1/elision.1 share/man/man3/elision.3"
 lib=$root$prefix/lib
 export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root LD_LIBRARY_PATH=$lib
 
