@@ -6,6 +6,7 @@
 
 #include "elision/arbiter.h"
 #include "elision/tx.h"
+#include "probes/step.h"
 #include "probes/trace.h"
 
 static ELISION_TX __attribute__((noinline)) void
@@ -164,7 +165,9 @@ cut(struct elision_thread *self, elision_lock_t *lock, elision_site_t *site)
 {
     struct elision_site_state *state = elision_state_of_(self, site);
 
+    ELISION_STEP("cut: used up");
     elision_leave(lock);
+    ELISION_STEP("cut: left");
     elision_site_cut_(site);
     elision_count_(&state->count.cuts, 1);
     return elision_enter(lock, site);

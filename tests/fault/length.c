@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What shortens the sections of a site whose sections are cut, as far as the policy has to be told.
+ * What shortens the sections of a site whose sections are cut, as far as the policy has to be told;
+ * and the lock being taken where one is cut.
  */
 #include <string.h>
 
@@ -85,6 +86,66 @@ asking_in_a_transaction_is_found_out(void **unused)
     assert_true(elision_site_is_cut_(&fresh));
 }
 
+static unsigned release_at, steps_since, cuts;
+
+/* Somebody takes the lock between leaving it and entering it anew, and gives it back at a step that
+ * comes later. */
+static void
+taken_where_cut(const char *name, unsigned n)
+{
+    (void)n;
+    if (strcmp(name, "cut: left") == 0) {
+        assert_int_equal(lock.word_, 0);
+        lock.word_ = FAKE_ID;
+        steps_since = 0;
+        cuts++;
+    }
+    else if (lock.word_ == FAKE_ID && ++steps_since == release_at) {
+        elision_fallback_release_((struct elision_fallback *)&lock);
+    }
+}
+
+static void
+add_with_cuts(long *value)
+{
+    (void)elision_enter(&lock, &site);
+    for (int i = 0; i < 4; i++) {
+        ++*value;
+        assert_int_not_equal(elision_checkpoint_now(&lock, &site), ELISION_BUSY);
+        assert_int_not_equal(lock.word_, FAKE_ID);
+        assert_true(elision_is_inside(&lock));
+    }
+    elision_leave(&lock);
+}
+
+/* Whenever it is given back, each cut goes on with the work. A wait goes on for ever, or till the
+ * step comes: its sleeps end, so that the head may ask for a hand-over. */
+static void
+cuts_wait_for_the_lock(void **unused)
+{
+    static long value;
+
+    (void)unused;
+    elision_fallback_spins_ = 0;
+    for (uint32_t passes = 0; passes < 3; passes++) {
+        elision_fallback_passes_ = passes;
+        for (release_at = 1; release_at <= 40; release_at++) {
+            script_reset(__builtin_frame_address(0));
+            elision_set_switch_interval(&lock, 1000);
+            script_hook(taken_where_cut);
+            cuts = 0;
+            value = 0;
+            add_with_cuts(&value);
+            assert_int_equal(value, 4);
+            assert_int_equal(cuts, 4);
+            assert_int_equal(lock.word_, 0);
+            assert_int_equal(elision_self_->inside, 0);
+            assert_int_equal(script_stray_commits(), 0);
+        }
+    }
+    script_hook(NULL);
+}
+
 /* The thread's record and what the site is are there from here on; sections begin on credit. */
 static int
 start(void **unused)
@@ -108,6 +169,7 @@ main(void)
         cmocka_unit_test(capacity_halves),
         cmocka_unit_test(taken_locks_shorten),
         cmocka_unit_test(asking_in_a_transaction_is_found_out),
+        cmocka_unit_test(cuts_wait_for_the_lock),
     };
 
     return RUN_TAP(tests, start, NULL);
