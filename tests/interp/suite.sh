@@ -78,6 +78,9 @@ for mode in "${modes[@]}"; do
             ;;
         begins)
             failures stock "$stock"
+            tap_has "begins: an extension that needs the GIL stays exact" \
+                "$(PYTHONPATH=out/tests/interp ELISION_BACKEND=auto ELISION_POLICY=static-3 \
+                    "$begins" tests/interp/run_unsafe.py 8 3000 swap 2>&1)" exact
             ELISION_BACKEND=auto ELISION_POLICY=static-3 failures begins "$begins"
             same begins stock
             ;;

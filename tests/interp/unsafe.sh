@@ -27,19 +27,34 @@ exact "native, elision on, the library's lock (backend none)" \
 exact "emulated, elided, 4 threads" \
     env PYTHON_ELISION=1 out/bin/rtmgrind --quiet "$python" "$program" 4 120 swap
 exact "emulated, elided, 8 threads" \
-    env PYTHON_ELISION=1 out/bin/rtmgrind --quiet --seed=7 "$python" "$program" 8 60 swap
-exact "emulated, elided, 1 abort in 20 injected" \
-    env PYTHON_ELISION=1 out/bin/rtmgrind --quiet --abort-rate=500 "$python" "$program" 4 100 swap
+    env PYTHON_ELISION=1 out/bin/rtmgrind --quiet --seed=7 "$python" "$program" 8 200 swap
 
 # The threads fight over one counter, so the policy soon finds the lock cheaper. Told not to compare
 # (ELISION_ARBITER=off), it keeps trying: here transactions must commit, and lose nothing.
-output=$(PYTHON_ELISION=1 ELISION_ARBITER=off out/bin/rtmgrind --quiet "$python" "$program" 4 600 \
-    swap 2>&1)
-tap_is "emulated, transactions insisted on: no update is lost" "${output%%$'\n'*}" exact
+insisted() { # insisted NAME THREADS CALLS RTMGRIND'S OPTION...
+    local name=$1 threads=$2 calls=$3 commits
+    shift 3
+    output=$(PYTHON_ELISION=1 ELISION_ARBITER=off timeout --kill-after=5 300 out/bin/rtmgrind \
+        --quiet --json="$report" "$@" "$python" "$program" "$threads" "$calls" swap 2>&1)
+    tap_is "emulated, $name: no update is lost" "${output%%$'\n'*}" exact
+    commits=$(sed -n 's/.*commits=\([0-9]*\).*/\1/p' <<<"$output")
+    tap_ok "emulated, $name: transactions commit (${commits:-none})" test "${commits:-0}" -gt 0
+}
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+insisted "transactions insisted on" 4 600
 tap_has "emulated: the GIL really is elided" "$output" "active=True"
-commits=$(sed -n 's/.*commits=\([0-9]*\).*/\1/p' <<<"$output")
-tap_ok "emulated: transactions commit (${commits:-none})" test "${commits:-0}" -gt 0
 tap_has "elision.gil_modules() names the extension" "$output" "modules=['unsafe_counter']"
+for seed in 1 2 3; do
+    insisted "1 abort in 20 injected, seed $seed" 8 200 --abort-rate=500 --seed=$seed
+    injected=$(jq .totals.aborts.injected "$report")
+    tap_ok "and they were injected ($injected)" test "$injected" -gt 20
+done
+# Of the instructions that all threads together run in transactions, a million and more.
+for at in 3 50 700 9000 60000 200000; do
+    insisted "an abort at instruction $at" 8 200 --abort-at=$at
+    tap_is "and it was injected" "$(jq .totals.aborts.injected "$report")" 1
+done
 
 output=$(PYTHON_GIL=0 out/bin/rtmgrind --quiet "$python" "$program" 4 120 2>&1)
 tap_has "emulated, GIL off: updates are lost, so the others prove something" "$output" "lost: "
