@@ -162,7 +162,8 @@ ELISION_API void elision_leave(elision_lock_t *lock);
 /* A place in a long section where it may be cut: what came before is published, other threads may
  * run, and the section goes on. A speculative section is cut when its length (in checkpoints, see
  * elision_section_length) is used up; a locked one when somebody asked for the lock to be handed
- * over, or when the policy would rather speculate again.
+ * over, and wherever the process may speculate, since what follows may: an embedder that wants such
+ * a section to go on asks elision_prefers_lock first.
  * pre:   this thread is inside lock and in no other section, and all it protects is consistent
  * ret:   the path the section is on now: ELISION_SPECULATIVE or ELISION_LOCKED; ELISION_BUSY after
  *        misuse, when this thread is not inside
@@ -250,7 +251,8 @@ ELISION_API void elision_progress_alone(unsigned checkpoints);
  * tx:    safe; outside a transaction it also looks whether it is time to try something else */
 ELISION_API bool elision_prefers_lock(elision_lock_t *lock, elision_site_t *site);
 
-/* elision_checkpoint for an embedder that counted down by itself: cuts a speculative section now.
+/* elision_checkpoint for an embedder that counted down by itself: cuts the section now, unless
+ * it is locked and the process may not speculate.
  * Contract otherwise as elision_checkpoint. */
 ELISION_API enum elision_path elision_checkpoint_now(elision_lock_t *lock, elision_site_t *site);
 
