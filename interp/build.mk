@@ -2,6 +2,8 @@
 #
 # make python        the patched interpreter, installed as out/python/bin/python3
 # make python-stock  the same source and options without our patches, out/python-stock: a control
+# make python-debug  the patched interpreter with assertions and counted references,
+#                    out/python-debug: for leaks
 # make patch-check   the series applies to the pristine source without fuzz
 
 PACKAGES += libbz2-dev libffi-dev liblzma-dev libssl-dev patch pkg-config zlib1g-dev
@@ -15,7 +17,7 @@ PY_GLUE := $(wildcard $(PY_HERE)/*.[ch]) elision/elision.h refcount/coalesce.h \
 PY_ENV = CC='$(CC)' JOBS='$(JOBS)'
 PY_LIBRARIES = $(OUT)/lib/libelision-refcount.a $(OUT)/lib/libelision.a
 
-.PHONY: python-stock patch-check
+.PHONY: python-stock python-debug patch-check
 
 python: $(OUT)/python/.installed
 
@@ -35,6 +37,13 @@ python-stock: $(OUT)/python-stock/.installed
 
 $(OUT)/python-stock/.installed: $(PY_OUT)/pristine $(PY_HERE)/build.sh
 	$(Q)$(PY_ENV) $(PY_HERE)/build.sh $(PY_OUT)/pristine $(PY_OUT)/build-stock $(@D)
+	@touch $@
+
+python-debug: $(OUT)/python-debug/.installed
+
+$(OUT)/python-debug/.installed: $(PY_OUT)/tree $(PY_LIBRARIES) $(PY_HERE)/build.sh
+	$(Q)$(PY_ENV) PY_CONFIGURE=--with-pydebug $(PY_HERE)/build.sh $(PY_OUT)/tree \
+	    $(PY_OUT)/build-debug $(@D) $(PY_LIBRARIES)
 	@touch $@
 
 # source.sh applies with no fuzz and stops at the first patch that needs some.

@@ -6,7 +6,8 @@
 # Free-threaded, without profile-guided optimisation, every symbol bound at start: lazy binding
 # saves the extended registers, which aborts a transaction. The same for extensions built later,
 # which inherit the flags. What was built before is reused. The libraries are linked in where the
-# tree has our patches, in this order. The output of all steps goes to BUILD.log.
+# tree has our patches, in this order. PY_CONFIGURE: more options for configure, as words. The
+# output of all steps goes to BUILD.log.
 # Exit status: 0 installed, 1 a step failed (its last lines are shown).
 set -u -o pipefail
 
@@ -38,8 +39,9 @@ step() {
 : >"$log"
 cd "$build" || exit 1
 if [ ! -e Makefile ]; then
+    # shellcheck disable=SC2086 # words
     step "configure $(basename "$prefix")" "$tree/configure" --disable-gil --prefix="$prefix" \
-        LDFLAGS="-Wl,-z,now" CC="${CC:-gcc}"
+        LDFLAGS="-Wl,-z,now" CC="${CC:-gcc}" ${PY_CONFIGURE-}
 fi
 # CPython's Makefile does not know the libraries: a newer one has to be linked in.
 for library in "${libraries[@]}"; do

@@ -9,12 +9,14 @@ TESTS += $(INTERP_TESTS)/source.sh
 TESTS_LATE += $(addprefix $(INTERP_TESTS)/,plain.sh config.sh unsafe.sh lifecycle.sh \
     workloads.sh handover.sh alone.sh lookups.sh caches.sh sorting.sh guide.sh cpython.sh \
     counted.sh leaks.sh mutants.sh)
-STRESS += $(addprefix $(INTERP_TESTS)/,leaks_long.sh injected.sh counted_long.sh)
+STRESS += $(addprefix $(INTERP_TESTS)/,leaks_long.sh leaks_debug.sh injected.sh \
+    counted_long.sh)
 
 $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh \
     $(INTERP_TESTS)/mutants.sh: $(INTERP_MODULES)
 
 $(INTERP_TESTS)/counted_long.sh: $(OUT)/python-stock/.installed
+$(INTERP_TESTS)/leaks_debug.sh: $(OUT)/python-debug/.installed
 
 $(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.installed
 	@mkdir -p $(@D)
