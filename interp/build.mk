@@ -2,8 +2,8 @@
 #
 # make python        the patched interpreter, installed as out/python/bin/python3
 # make python-stock  the same source and options without our patches, out/python-stock: a control
-# make python-debug  the patched interpreter with assertions and counted references,
-#                    out/python-debug: for leaks
+# make python-debug  the patched interpreter with assertions, which counts all references:
+#                    out/cpython/build-debug/python, not installed
 # make patch-check   the series applies to the pristine source without fuzz
 
 PACKAGES += libbz2-dev libffi-dev liblzma-dev libssl-dev patch pkg-config zlib1g-dev
@@ -39,11 +39,11 @@ $(OUT)/python-stock/.installed: $(PY_OUT)/pristine $(PY_HERE)/build.sh
 	$(Q)$(PY_ENV) $(PY_HERE)/build.sh $(PY_OUT)/pristine $(PY_OUT)/build-stock $(@D)
 	@touch $@
 
-python-debug: $(OUT)/python-debug/.installed
+python-debug: $(PY_OUT)/build-debug/.built
 
-$(OUT)/python-debug/.installed: $(PY_OUT)/tree $(PY_LIBRARIES) $(PY_HERE)/build.sh
-	$(Q)$(PY_ENV) PY_CONFIGURE=--with-pydebug $(PY_HERE)/build.sh $(PY_OUT)/tree \
-	    $(PY_OUT)/build-debug $(@D) $(PY_LIBRARIES)
+$(PY_OUT)/build-debug/.built: $(PY_OUT)/tree $(PY_LIBRARIES) $(PY_HERE)/build.sh
+	$(Q)$(PY_ENV) PY_CONFIGURE=--with-pydebug PY_INSTALL=no $(PY_HERE)/build.sh \
+	    $(PY_OUT)/tree $(@D) $(PY_OUT)/debug $(PY_LIBRARIES)
 	@touch $@
 
 # source.sh applies with no fuzz and stops at the first patch that needs some.

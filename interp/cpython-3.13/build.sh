@@ -6,8 +6,8 @@
 # Free-threaded, without profile-guided optimisation, every symbol bound at start: lazy binding
 # saves the extended registers, which aborts a transaction. The same for extensions built later,
 # which inherit the flags. What was built before is reused. The libraries are linked in where the
-# tree has our patches, in this order. PY_CONFIGURE: more options for configure, as words. The
-# output of all steps goes to BUILD.log.
+# tree has our patches, in this order. PY_CONFIGURE: more options for configure, as words;
+# PY_INSTALL=no: it is to be run where it is built. The output of all steps goes to BUILD.log.
 # Exit status: 0 installed, 1 a step failed (its last lines are shown).
 set -u -o pipefail
 
@@ -51,6 +51,7 @@ for library in "${libraries[@]}"; do
 done
 step "compile $(basename "$prefix") (about two minutes when new)" \
     make -j"$jobs" LIBELISION="${libraries[*]}"
+[ "${PY_INSTALL-}" != no ] || exit 0
 if [ ! -e "$prefix/.complete" ] || [ "$prefix/.complete" -ot "$tree" ]; then
     step "install $(basename "$prefix")" make install LIBELISION="${libraries[*]}" ENSUREPIP=install
     touch "$prefix/.complete"

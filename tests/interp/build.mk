@@ -16,7 +16,7 @@ $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh
     $(INTERP_TESTS)/mutants.sh: $(INTERP_MODULES)
 
 $(INTERP_TESTS)/counted_long.sh: $(OUT)/python-stock/.installed
-$(INTERP_TESTS)/leaks_debug.sh: $(OUT)/python-debug/.installed
+$(INTERP_TESTS)/leaks_debug.sh: $(OUT)/cpython/build-debug/.built
 
 $(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.installed
 	@mkdir -p $(@D)

@@ -2,4 +2,4 @@
 # SPDX-License-Identifier: MIT
 #
 # leaks.sh on an interpreter that counts all references and checks assertions, for `make stress`.
-exec tests/interp/leaks.sh 2 out/python-debug/bin/python3
+exec tests/interp/leaks.sh 2 out/cpython/build-debug/python
