@@ -12,6 +12,8 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "fallback/spin.h"
+
 enum knob_kind {
     KNOB_IS_CHOICE = 0,
     KNOB_IS_NUMBER = 1,
