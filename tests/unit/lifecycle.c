@@ -127,6 +127,17 @@ hold_until_awaited(void)
 }
 
 /* Who waited in the parent does not in the child, where others would wait behind it for ever. */
+/* In the child of a thread that is inside, and was waited for in the parent. ret: exit status */
+static int
+leave_and_be_awaited_anew(void)
+{
+    elision_leave(&lock);
+    pthread_t waiting = hold_until_awaited(); /* not behind the parent's waiter */
+    elision_leave(&lock);
+    pthread_join(waiting, NULL);
+    return lock.word_ != 0 ? 4 : works_here();
+}
+
 static void
 a_child_forgets_who_waited(void **unused)
 {
@@ -135,11 +146,7 @@ a_child_forgets_who_waited(void **unused)
     pid_t child = fork();
     if (child == 0) {
         alarm(10);
-        elision_leave(&lock);
-        waiting = hold_until_awaited();
-        elision_leave(&lock);
-        pthread_join(waiting, NULL);
-        _exit(works_here());
+        _exit(leave_and_be_awaited_anew());
     }
     elision_leave(&lock);
     pthread_join(waiting, NULL);
@@ -248,11 +255,7 @@ inside_and_awaited(pid_t (*make_child)(void))
         if (!alone || !elision_is_inside(&lock) || lock.word_ != elision_self_->id) {
             _exit(3);
         }
-        elision_leave(&lock);
-        waiting = hold_until_awaited(); /* not behind the parent's waiter */
-        elision_leave(&lock);
-        pthread_join(waiting, NULL);
-        _exit(lock.word_ != 0 ? 4 : works_here());
+        _exit(leave_and_be_awaited_anew());
     }
     elision_atfork_parent();
     elision_leave(&lock);
