@@ -187,6 +187,11 @@ part_ticks() {
     local most=$((4 * $(makespan ticks) / 5000))
     tap_ok "--timer-tick=5000 aborts on 4 threads ($aborts of $most ticks)" \
         between "$aborts" $((most / 8)) $((most / 3))
+    # One thread has nobody to hand over to, which is when a tick would be seen anyway.
+    run one mixed 1 20000 -- --timer-tick=5000 >/dev/null
+    most=$(($(makespan one) / 5000)) aborts=$(field one .totals.aborts.timer)
+    tap_ok "and on one thread ($aborts of $most ticks)" \
+        between "$aborts" $((most / 16)) $((most / 4))
     tap_is "and each transaction commits in the end" \
         "$(run ticks mixed 4 20000 -- --timer-tick=5000)" 80000
     # Alone on its core a thread is not switched, however short its slice.
