@@ -6,7 +6,7 @@ INTERP_TESTS = tests/interp
 INTERP_MODULES = $(addprefix $(OUT)/tests/interp/,unsafe_counter.so lending.so)
 
 TESTS += $(INTERP_TESTS)/source.sh
-TESTS_LATE += $(addprefix $(INTERP_TESTS)/,plain.sh config.sh unsafe.sh lifecycle.sh \
+TESTS_LATE += $(addprefix $(INTERP_TESTS)/,plain.sh config.sh unsafe.sh stock.sh lifecycle.sh \
     workloads.sh handover.sh alone.sh lookups.sh caches.sh sorting.sh guide.sh cpython.sh \
     counted.sh leaks.sh mutants.sh)
 STRESS += $(addprefix $(INTERP_TESTS)/,leaks_long.sh leaks_debug.sh injected.sh \
@@ -22,6 +22,18 @@ $(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now \
 	    -I$$($(OUT)/python/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+	    -o $@ $<
+
+# An extension as the unpatched headers make it: those that are installed, without the patch.
+INTERP_STOCK = $(OUT)/tests/interp/stock
+INTERP_COUNTS = $(CURDIR)/interp/cpython-3.13/0008-refcounts.patch
+$(INTERP_TESTS)/stock.sh: $(INTERP_STOCK)/unsafe_counter.so $(INTERP_MODULES)
+$(INTERP_STOCK)/unsafe_counter.so: $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
+	@rm -rf $(@D) && mkdir -p $(@D)
+	$(Q)cp -r $(OUT)/python/include/python3.13t $(@D)/Include
+	$(Q)cd $(@D) && GIT_CEILING_DIRECTORIES=$${PWD%/*} git apply -R --include=Include/object.h \
+	    $(INTERP_COUNTS)
+	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now -isystem $(@D)/Include \
 	    -o $@ $<
 
 # An interpreter whose transactions are all aborted at their begin, for CPython's own tests.
