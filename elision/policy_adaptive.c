@@ -21,11 +21,11 @@
 
 #define SKIP_MIN 4u
 #define SKIP_MAX 1024u
-#define TRIES_NEW 4               /* of the first section; half as many until one commits */
-#define WINDOW 32u                /* sections that needed the policy */
-#define LENGTHEN_STREAK 64        /* commits without an abort before a section gets longer */
-#define CUT_COST 512u             /* cycles that ending a section and beginning the next one cost */
-#define LOST_MAX (128 * CUT_COST) /* cycles lost before a section gets shorter */
+#define TRIES_NEW 4              /* of the first section; half as many until one commits */
+#define WINDOW 32u               /* sections that needed the policy */
+#define LENGTHEN_STREAK 64       /* commits without an abort before a section gets longer */
+#define CUT_COST 256u            /* cycles that ending a section and beginning the next one cost */
+#define LOST_MAX (64 * CUT_COST) /* cycles lost before a section gets shorter */
 #define PROVEN 16    /* commits after which a section that is too large is an exception */
 #define DIFFER_MIN 3 /* sections may take by this part longer than usual, if all are alike */
 

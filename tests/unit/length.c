@@ -195,7 +195,7 @@ length_after(uint64_t to_lock, uint64_t to_data, uint32_t commits)
     return elision_policy_length_(&params, &state);
 }
 
-/* Locks that are taken shorten sections until they cost what ending and beginning does: 512 cycles
+/* Locks that are taken shorten sections until they cost what ending and beginning does: 256 cycles
  * for each commit, and the conflicts over data. */
 static void
 shortens_by_what_taken_locks_cost(void **unused)
@@ -203,14 +203,14 @@ shortens_by_what_taken_locks_cost(void **unused)
     uint32_t whole = preset("adaptive")->length;
 
     (void)unused;
-    assert_int_equal(length_after(512 * 10, 0, 10), whole);
-    assert_int_equal(length_after(512 * 20, 0, 10), 1);
-    assert_int_equal(length_after(512 * 40, 0, 40), whole);
-    assert_int_equal(length_after(512 * 80, 0, 40), 1);
-    assert_int_equal(length_after(512 * 80, 512 * 40, 40), whole);
-    assert_int_equal(length_after(512 * 100, 512 * 40, 40), 1);
-    assert_int_equal(length_after(0, 512 * 80, 40), whole);
-    assert_true(length_after(512 * 20, 0, 80) > whole); /* a streak without one */
+    assert_int_equal(length_after(256 * 10, 0, 10), whole);
+    assert_int_equal(length_after(256 * 20, 0, 10), 1);
+    assert_int_equal(length_after(256 * 40, 0, 40), whole);
+    assert_int_equal(length_after(256 * 80, 0, 40), 1);
+    assert_int_equal(length_after(256 * 60, 256 * 20, 40), whole);
+    assert_int_equal(length_after(256 * 60, 256 * 10, 40), 1);
+    assert_int_equal(length_after(0, 256 * 80, 40), whole);
+    assert_true(length_after(256 * 20, 0, 80) > whole); /* a streak without one */
 }
 
 /* What was tried twice in vain is shortened; what was not retried says nothing about its length,
