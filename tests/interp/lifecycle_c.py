@@ -293,6 +293,33 @@ for thread in pair: thread.join()""")
     assert not elision.active() or seen.issuperset(names), seen
 
 
+def figures_of_sites():
+    """elision.stats() knows sites by function and line, and they add up to the totals."""
+    import elision
+
+    def looping():
+        for _ in range(3000):
+            pass
+
+    first = looping.__code__.co_firstlineno
+    name = looping.__qualname__
+    run_all([looping] * 2)
+    stats = elision.stats()
+    lines = {}
+    for site in stats["sites"]:
+        if site["function"] == name:
+            assert site["site"] == f"{name} (lifecycle_c.py:{site['line']})", site
+            lines[site["line"]] = lines.get(site["line"], 0) + site["commits"]
+    assert set(lines) <= set(range(first, first + 3)), (first, lines)
+    assert not elision.active() or sum(lines.values()) > 0, stats
+    for key in ["starts", "commits", "fallbacks"]:
+        assert sum(site[key] for site in stats["sites"]) == stats[key], (key, stats)
+    for reason, count in stats["aborts"].items():
+        assert sum(site["aborts"][reason] for site in stats["sites"]) == count, (reason, stats)
+    # A site whose sections all held the lock undisturbed is not known by name.
+    assert sum(site["locked"] for site in stats["sites"]) <= stats["locked"], stats
+
+
 class LooksAtFreedMemory:
     """Lets all other threads end and looks whether they wrote what was freed before."""
 
@@ -358,7 +385,7 @@ CASES = [foreign_threads, mutex_of_an_extension, waits_in_a_critical_section,
          destructor_writes_where_its_thread_writes,
          destructor_uses_what_its_thread_uses, thread_waits_for_a_destructor,
          objects_the_collector_lists, destructors_that_set_the_count, memory_others_may_read,
-         lines_of_other_interpreters, daemon_threads_wait_at_exit,
+         lines_of_other_interpreters, figures_of_sites, daemon_threads_wait_at_exit,
          fork_without_the_gil]
 
 if __name__ == "__main__":
