@@ -353,7 +353,9 @@ struct elision_stats {
  * tx:    outside only   fork: a child starts from the parent's sums */
 ELISION_API void elision_stats(struct elision_stats *stats);
 
-/* The same for one site. The counters threads, sites, parks and handovers stay 0.
+/* The same for one site. The counters threads, sites, parks and handovers stay 0. Sections that
+ * took the free lock while nothing could speculate, before the site got state of its own (one of
+ * 256 such sections of a thread sees to that), are in elision_stats only.
  * tx:    outside only */
 ELISION_API void elision_site_stats(const elision_site_t *site, struct elision_stats *stats);
 
