@@ -26,13 +26,14 @@ $(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.
 
 # An extension as the unpatched headers make it: those that are installed, without the patch.
 INTERP_STOCK = $(OUT)/tests/interp/stock
-INTERP_COUNTS = $(CURDIR)/interp/cpython-3.13/0008-refcounts.patch
+INTERP_COUNTS = interp/cpython-3.13/0008-refcounts.patch
 $(INTERP_TESTS)/stock.sh: $(INTERP_STOCK)/unsafe_counter.so $(INTERP_MODULES)
-$(INTERP_STOCK)/unsafe_counter.so: $(INTERP_TESTS)/unsafe_counter.c $(OUT)/python/.installed
+$(INTERP_STOCK)/unsafe_counter.so: $(INTERP_TESTS)/unsafe_counter.c $(INTERP_COUNTS) \
+    $(OUT)/python/.installed
 	@rm -rf $(@D) && mkdir -p $(@D)
 	$(Q)cp -r $(OUT)/python/include/python3.13t $(@D)/Include
-	$(Q)cd $(@D) && GIT_CEILING_DIRECTORIES=$${PWD%/*} git apply -R --include=Include/object.h \
-	    $(INTERP_COUNTS)
+	$(Q)awk '/^--- / { on = $$2 == "a/Include/object.h" } on' $(INTERP_COUNTS) | \
+	    patch -R -p1 -F0 -s -d $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now -isystem $(@D)/Include \
 	    -o $@ $<
 
