@@ -18,9 +18,12 @@ $(INTERP_TESTS)/config.sh $(INTERP_TESTS)/unsafe.sh $(INTERP_TESTS)/lifecycle.sh
 $(INTERP_TESTS)/counted_long.sh: $(OUT)/python-stock/.installed
 $(INTERP_TESTS)/leaks_debug.sh: $(OUT)/cpython/build-debug/.built
 
+# An extension module: then where its headers are, -o and its source.
+INTERP_CC = $(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now
+
 $(INTERP_MODULES): $(OUT)/tests/interp/%.so: $(INTERP_TESTS)/%.c $(OUT)/python/.installed
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now \
+	$(Q)$(INTERP_CC) \
 	    -I$$($(OUT)/python/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	    -o $@ $<
 
@@ -34,8 +37,7 @@ $(INTERP_STOCK)/unsafe_counter.so: $(INTERP_TESTS)/unsafe_counter.c $(INTERP_COU
 	$(Q)cp -r $(OUT)/python/include/python3.13t $(@D)/Include
 	$(Q)awk '/^--- / { on = $$2 == "a/Include/object.h" } on' $(INTERP_COUNTS) | \
 	    patch -R -p1 -F0 -s -d $(@D)
-	$(Q)$(CC) $(CSTD) $(WARN) $(OPT) $(CPPFLAGS) -fPIC -shared -Wl,-z,now -isystem $(@D)/Include \
-	    -o $@ $<
+	$(Q)$(INTERP_CC) -isystem $(@D)/Include -o $@ $<
 
 # An interpreter whose transactions are all aborted at their begin, for CPython's own tests.
 BEGINS = $(OUT)/obj/begins

@@ -46,5 +46,5 @@ elif failed:
 else:
     print("exact")
 stats = elision.stats()
-print(f"tests={runs[-1]} gil={sys._is_gil_enabled()} active={elision.active()}"
+print(f"tests={runs} gil={sys._is_gil_enabled()} active={elision.active()}"
       f" commits={stats['commits']} conflicts={stats['aborts']['conflict']}")

@@ -8,9 +8,10 @@ set -u -o pipefail
 . tests/tap.sh
 
 python=out/python/bin/python3
-some=(tests/run/regex_suite.py out/regex/site 4 '*test_s*')
-emulated=("${some[@]}")
-[ "${1-}" != all ] || emulated=("${some[@]:0:3}")
+all=(tests/run/regex_suite.py out/regex/site 4)
+some=("${all[@]}" '*test_s*')
+chosen=("${some[@]}")
+[ "${1-}" != all ] || chosen=("${all[@]}")
 unset PYTHON_GIL PYTHON_ELISION ELISION_BACKEND
 if ! [ -d out/regex/site/regex ]; then
     echo "Bail out! no mrab-regex: make out/regex/stamp builds it"
@@ -28,15 +29,15 @@ passes() {
 emulated() { # emulated NAME OPTION...
     local name=$1 commits
     shift
-    passes "$name" env PYTHON_ELISION=1 out/bin/rtmgrind --quiet "$@" "$python" "${emulated[@]}"
+    passes "$name" env PYTHON_ELISION=1 out/bin/rtmgrind --quiet "$@" "$python" "${chosen[@]}"
     commits=$(sed -n 's/.*active=True commits=\([0-9]*\).*/\1/p' <<<"$output")
     tap_ok "$name: transactions commit (${commits:-none})" test "${commits:-0}" -gt 10000
 }
 
-passes "native, plain GIL" "$python" "${some[@]:0:3}"
-passes "native, elision on" env PYTHON_ELISION=1 "$python" "${some[@]:0:3}"
+passes "native, plain GIL" "$python" "${all[@]}"
+passes "native, elision on" env PYTHON_ELISION=1 "$python" "${all[@]}"
 passes "native, the library's lock (backend none)" \
-    env PYTHON_ELISION=1 ELISION_BACKEND=none "$python" "${some[@]:0:3}"
+    env PYTHON_ELISION=1 ELISION_BACKEND=none "$python" "${all[@]}"
 emulated "emulated, elided"
 emulated "emulated, 1 abort in 100 injected" --abort-rate=100 --seed=2
 output=$(PYTHON_GIL=0 timeout --kill-after=5 300 out/bin/rtmgrind --quiet "$python" \

@@ -132,7 +132,6 @@ hold_until_awaited(void)
     return thread;
 }
 
-/* Who waited in the parent does not in the child, where others would wait behind it for ever. */
 /* In the child of a thread that is inside, and was waited for in the parent. ret: exit status */
 static int
 leave_and_be_awaited_anew(void)
@@ -144,6 +143,7 @@ leave_and_be_awaited_anew(void)
     return lock.word_ != 0 ? 4 : works_here();
 }
 
+/* Who waited in the parent does not in the child, where others would wait behind it for ever. */
 static void
 a_child_forgets_who_waited(void **unused)
 {
